@@ -1,0 +1,259 @@
+//! Where rows live: formats, column mapping, row validation, the scan.
+//!
+//! Owns: finding the files, mapping columns to roles, decoding, giving every row exactly one [`Outcome`], handing
+//! rows out in [`Block`]s in file and row order. polars, parquet and the arrow readers are used nowhere else.
+//! Must never: know the target masses, keep rows, or drop a row without a reason.
+
+use crate::declare::{Audit, Levels, Problems, Regime, Role};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// An opened log: its files, what their columns were taken for, and what is needed to decode them.
+#[derive(Debug)]
+pub struct Log {
+    /// The files in scan order (sorted by path).
+    pub files: Vec<LogFile>,
+    /// Every column of the first file, in its order.
+    pub columns: Vec<String>,
+    /// The column taken for each mapped role.
+    pub mapped: BTreeMap<Role, String>,
+}
+
+/// One file of a log.
+#[derive(Debug, Clone)]
+pub struct LogFile {
+    /// The path as written in the audit document (for a glob or folder: relative to it).
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// How it is encoded.
+    pub format: Format,
+    /// Its size in bytes.
+    pub bytes: u64,
+}
+
+/// How a file is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Apache Parquet.
+    Parquet,
+    /// One JSON object a line.
+    Ndjson(Compression),
+    /// Comma-separated values with a header line.
+    Csv(Compression),
+}
+
+/// How a text file is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// It is audited.
+    Audited,
+    /// It is excluded under this one reason.
+    Excluded(Exclusion),
+}
+
+/// Why a row is excluded: the first of these that holds, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Exclusion {
+    /// An earlier row has the same id.
+    DuplicateId,
+    /// A covariate of the regime's cells is missing.
+    MissingCovariate,
+    /// The label is missing.
+    MissingLabel,
+    /// The label is not in the alphabet.
+    UnknownLabel,
+    /// g_O is missing.
+    MissingPropensity,
+    /// g_O is NaN or infinite, or the ratio g_T/g_O overflows.
+    NonfinitePropensity,
+    /// g_O is zero or negative.
+    NonpositivePropensity,
+    /// g_O is above 1.
+    PropensityAboveOne,
+    /// g_T is missing, NaN, infinite, negative or above 1, or the prompt is not in the responses file.
+    InvalidTargetPropensity,
+}
+
+impl Exclusion {
+    /// Every reason, in the order in which they are tried.
+    pub const ALL: [Exclusion; 9] = [
+        Exclusion::DuplicateId,
+        Exclusion::MissingCovariate,
+        Exclusion::MissingLabel,
+        Exclusion::UnknownLabel,
+        Exclusion::MissingPropensity,
+        Exclusion::NonfinitePropensity,
+        Exclusion::NonpositivePropensity,
+        Exclusion::PropensityAboveOne,
+        Exclusion::InvalidTargetPropensity,
+    ];
+
+    /// The reason's name in reports, such as `duplicate_id`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Exclusion::DuplicateId => "duplicate_id",
+            Exclusion::MissingCovariate => "missing_covariate",
+            Exclusion::MissingLabel => "missing_label",
+            Exclusion::UnknownLabel => "unknown_label",
+            Exclusion::MissingPropensity => "missing_propensity",
+            Exclusion::NonfinitePropensity => "nonfinite_propensity",
+            Exclusion::NonpositivePropensity => "nonpositive_propensity",
+            Exclusion::PropensityAboveOne => "propensity_above_one",
+            Exclusion::InvalidTargetPropensity => "invalid_target_propensity",
+        }
+    }
+}
+
+/// A row's label.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Label {
+    /// a is preferred.
+    A,
+    /// b is preferred.
+    B,
+    /// Neither.
+    Tie,
+    /// The annotator did not answer.
+    Abstain,
+    /// The probability, strictly between 0 and 1, that a is preferred.
+    Soft(f64),
+    /// Missing, or not in the alphabet: the row is excluded.
+    Invalid,
+}
+
+/// The state of a row's logged g_O, whether or not the declaration needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PropensityState {
+    /// In (0, 1].
+    Valid,
+    /// Not a probability, for this reason (one of the four propensity reasons).
+    Invalid(Exclusion),
+}
+
+/// Text values by code.
+#[derive(Debug, Clone, Default)]
+pub struct Codes {
+    /// One code a row: an index into `values`, or [`Codes::MISSING`].
+    pub codes: Vec<u32>,
+    /// The distinct values.
+    pub values: Vec<String>,
+}
+
+impl Codes {
+    /// The code of a missing value.
+    pub const MISSING: u32 = u32::MAX;
+}
+
+/// A run of consecutive rows of one file, decoded and judged. Every vector has one entry a row.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Index of the first row over all files, from 0.
+    pub first_row: u64,
+    /// What became of each row.
+    pub outcomes: Vec<Outcome>,
+    /// Index of each row's cell in `cells`, or [`Codes::MISSING`] where a covariate is missing.
+    pub cell_of_row: Vec<u32>,
+    /// The distinct cells of this block: one level per covariate, in the order of `Regime::cells`.
+    pub cells: Vec<Levels>,
+    /// Each row's label.
+    pub labels: Vec<Label>,
+    /// Each row's pair ratio g_T/g_O (1 under `pairs: logged`); meaningful only for audited rows.
+    pub pair_ratios: Vec<f64>,
+    /// The state of each row's logged g_O; empty when no propensity is mapped.
+    pub propensities: Vec<PropensityState>,
+    /// Each row's mechanism; `None` when not mapped.
+    pub mechanisms: Option<Codes>,
+    /// How many rows lack a value, for each of the mapped roles prompt, response_a and response_b.
+    pub missing: BTreeMap<Role, u64>,
+}
+
+/// What the scan for duplicate ids found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Duplicates {
+    /// Rows to skip, ascending: every row whose id an earlier row has.
+    pub rows: Vec<u64>,
+    /// How many of them equal the first row with their id in every mapped column.
+    pub identical: u64,
+    /// How many of them differ from it.
+    pub conflicting: u64,
+    /// Rows without an id.
+    pub missing_ids: u64,
+}
+
+/// Told how far a scan is. Implemented by the command line; `()` says nothing.
+pub trait Progress: Sync {
+    /// A scan begins; `rows` is its length where the files say it.
+    fn start(&self, what: &str, rows: Option<u64>);
+    /// That many more rows are done.
+    fn advance(&self, rows: u64);
+    /// The scan is over.
+    fn finish(&self);
+}
+
+impl Progress for () {
+    fn start(&self, _what: &str, _rows: Option<u64>) {}
+    fn advance(&self, _rows: u64) {}
+    fn finish(&self) {}
+}
+
+/// Finds the log's files, reads their schemas and maps columns to what the audit needs.
+///
+/// # Errors
+/// Every problem at once: no such file, an unreadable header, a column that is named but is not there (with those
+/// that are), a covariate or target propensity of the regime that no column carries, a log without rows.
+pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
+    let _ = (audit, regime);
+    unimplemented!()
+}
+
+/// Finds the rows whose id an earlier row has. `None` when no id is mapped.
+///
+/// Memory: the ids and 16 bytes a row.
+///
+/// # Errors
+/// Unreadable or malformed files.
+pub fn duplicates(log: &Log, progress: &dyn Progress) -> Result<Option<Duplicates>, Problems> {
+    let _ = (log, progress);
+    unimplemented!()
+}
+
+/// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
+/// so that neither thread count nor scheduling changes a bit of the result.
+///
+/// `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending.
+///
+/// # Errors
+/// Unreadable or malformed files, text where a number belongs (with row and column); at most 20 problems are kept.
+pub fn scan<A: Send>(
+    log: &Log,
+    skip: &[u64],
+    progress: &dyn Progress,
+    new: &(dyn Fn() -> A + Sync),
+    add: &(dyn Fn(&mut A, &Block) + Sync),
+    merge: &mut dyn FnMut(&mut A, A),
+) -> Result<A, Problems> {
+    let _ = (log, skip, progress, add, merge);
+    let _ = new;
+    unimplemented!()
+}
+
+/// Lower-case hexadecimal SHA-256 of a file.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn digest(path: &std::path::Path) -> std::io::Result<String> {
+    let _ = path;
+    unimplemented!()
+}

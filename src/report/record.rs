@@ -1,0 +1,384 @@
+//! `counterweight/report/v1`: the frozen types of `report.json`. JSON is the record; Markdown and HTML are views of it.
+//!
+//! Numbers are finite or null. Change a field only with a version and a changelog entry; adding is free.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The record's `schema` value.
+pub const SCHEMA: &str = "counterweight/report/v1";
+
+/// A covariate-to-level assignment.
+pub type CellKey = BTreeMap<String, String>;
+
+/// One audit, as evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The program that made it.
+    pub tool: Tool,
+    /// The date that waivers and ages refer to, `YYYY-MM-DD`.
+    pub as_of: String,
+    /// The worst of all checks.
+    pub verdict: Verdict,
+    /// 0 or 1, by the verdict and the gate.
+    pub exit_code: i32,
+    /// From which verdict on the exit code is 1.
+    pub fail_on: String,
+    /// `key=value` overrides of the policy that were in force.
+    pub settings: Vec<String>,
+    /// The command that makes this report again, names as written.
+    pub command: String,
+    /// The declared target regime.
+    pub regime: RegimeRecord,
+    /// The audit policy.
+    pub policy: PolicyRecord,
+    /// The audit document's own declarations that the reader needs.
+    pub audit: AuditRecord,
+    /// Every file that was read: audit, regime, policy, log files, responses.
+    pub inputs: Vec<Input>,
+    /// What became of every row.
+    pub rows: Rows,
+    /// The weight summary; absent when no row is audited or no target cell is supported.
+    pub weights: Option<WeightsRecord>,
+    /// Every cell that the target names or the log holds.
+    pub cells: Vec<CellRecord>,
+    /// Target mass of cells with no audited row.
+    pub unsupported_target_mass: f64,
+    /// Target pair mass that g_O never shows within supported cells; null when unknown.
+    pub missing_pair_mass: Option<f64>,
+    /// The checklist.
+    pub checks: Vec<CheckRecord>,
+    /// The candidates that the audit document declares, by name. They are listed, not evaluated, by this version.
+    pub candidates_declared: Vec<String>,
+    /// Every waiver of the policy and what it did.
+    pub waivers: Vec<WaiverRecord>,
+}
+
+/// The program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tool {
+    /// `counterweight`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// What the audit concludes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// No check stands in the way.
+    Pass,
+    /// Use the logs for diagnosis, not for a claim.
+    Diagnostic,
+    /// The logs do not support the claim.
+    Block,
+}
+
+/// The declared target regime.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegimeRecord {
+    /// Name.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// Day from which it holds, `YYYY-MM-DD`.
+    pub effective: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why this population.
+    pub motivation: String,
+    /// The version it replaces.
+    pub supersedes: Option<String>,
+    /// SHA-256 of the document's bytes.
+    pub sha256: String,
+    /// SHA-256 of the canonical JSON of its content.
+    pub fingerprint: String,
+    /// The covariates, in order.
+    pub covariates: Vec<String>,
+    /// `product`, `conditional`, `table`, `multipliers` or `uniform`.
+    pub target_form: String,
+    /// The target masses by cell, as resolved.
+    pub resolved: Vec<ResolvedCell>,
+    /// `logged`, `column:NAME` or `uniform:responses`.
+    pub pairs: String,
+    /// `empirical` or `table`.
+    pub observed: String,
+    /// The declared mechanisms.
+    pub mechanisms: Vec<MechanismRecord>,
+    /// The slices that are monitored.
+    pub critical: Vec<CellKey>,
+    /// The document, verbatim.
+    pub yaml: String,
+}
+
+/// A cell and its target mass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedCell {
+    /// The cell.
+    pub cell: CellKey,
+    /// p_T of the cell.
+    pub mass: f64,
+}
+
+/// A declared mechanism and the rows that carry it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MechanismRecord {
+    /// Its identifier.
+    pub id: String,
+    /// What it does.
+    pub description: String,
+    /// The declared bound on g_T/g_O.
+    pub max_pair_ratio: Option<f64>,
+    /// Rows that carry it; null when the log has no mechanism column.
+    pub rows: Option<u64>,
+}
+
+/// The audit policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyRecord {
+    /// Name.
+    pub name: String,
+    /// Semantic version.
+    pub version: String,
+    /// SHA-256 of the document's bytes.
+    pub sha256: String,
+    /// SHA-256 of the canonical JSON of the resolved policy.
+    pub fingerprint: String,
+}
+
+/// Declarations of the audit document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditRecord {
+    /// SHA-256 of the document's bytes.
+    pub sha256: String,
+    /// The log path as written.
+    pub logs: String,
+    /// The column taken for each role.
+    pub columns: BTreeMap<String, String>,
+    /// How shown comparisons came to be labelled, in words.
+    pub selection: Option<String>,
+}
+
+/// One file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// `audit`, `regime`, `policy`, `log` or `responses`.
+    pub role: String,
+    /// The path as written.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its rows, where it has rows.
+    pub rows: Option<u64>,
+}
+
+/// What became of every row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rows {
+    /// Rows read.
+    pub read: u64,
+    /// Rows audited.
+    pub audited: u64,
+    /// Rows excluded, by reason; every reason is listed.
+    pub excluded: BTreeMap<String, u64>,
+    /// Labels of the audited rows: `a`, `b`, `tie`, `abstain`, `soft`.
+    pub labels: BTreeMap<String, u64>,
+}
+
+/// The weights w = p_T/p_O * g_T/g_O over the audited rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightsRecord {
+    /// Rows.
+    pub n: u64,
+    /// Mean; 1 when the declaration, p_O and g_O agree.
+    pub mean: f64,
+    /// Mean square.
+    pub mean_square: f64,
+    /// Largest.
+    pub max: f64,
+    /// Kish's effective sample size, (sum w)^2 / sum w^2.
+    pub n_eff: f64,
+    /// n_eff / n.
+    pub n_eff_ratio: f64,
+    /// n / n_eff.
+    pub design_effect: f64,
+    /// exp of the entropy of the normalised weights.
+    pub perplexity: f64,
+    /// 1 / the largest normalised weight.
+    pub max_share_ess: f64,
+    /// Generalised Pareto shape of the tail; null when not assessable.
+    pub pareto_k: Option<f64>,
+    /// The largest shape at which estimates from this n are reliable, min(1 - 1/log10 n, 0.7).
+    pub pareto_k_limit: Option<f64>,
+    /// Why `pareto_k` is null, or how it was limited.
+    pub pareto_k_note: Option<String>,
+    /// Share of the total weight on the 1 % of rows with most.
+    pub top_share_rows_1pct: f64,
+    /// Type-7 quantiles of w, by level.
+    pub quantiles: BTreeMap<String, f64>,
+    /// Over the labelled rows alone (a, b, tie), p_O recomputed there.
+    pub labelled: Labelled,
+    /// Histogram of ln w for the figure: bins of equal width, with rows and share of weight.
+    pub histogram: Vec<HistogramBin>,
+}
+
+/// The labelled rows' own size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Labelled {
+    /// Rows.
+    pub n: u64,
+    /// Kish's effective sample size; null without labelled rows.
+    pub n_eff: Option<f64>,
+}
+
+/// One bin of the weight histogram.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HistogramBin {
+    /// Lower edge of w.
+    pub from: f64,
+    /// Upper edge of w.
+    pub to: f64,
+    /// Rows.
+    pub rows: u64,
+    /// Share of the total weight.
+    pub weight_share: f64,
+}
+
+/// One cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CellRecord {
+    /// The cell.
+    pub cell: CellKey,
+    /// Audited rows.
+    pub n: u64,
+    /// Labelled rows among them.
+    pub n_labelled: u64,
+    /// p_O of the cell.
+    pub p_observed: f64,
+    /// p_T of the cell.
+    pub p_target: f64,
+    /// p_T/p_O; null where p_O is zero.
+    pub ratio: Option<f64>,
+    /// Kish's effective sample size within the cell; null without rows of positive weight.
+    pub n_eff: Option<f64>,
+    /// Mean of g_T/g_O within the cell; 1 in expectation under correct propensities and full pair support.
+    pub mean_pair_ratio: Option<f64>,
+    /// Largest weight in the cell.
+    pub max_weight: Option<f64>,
+    /// Share of the total weight.
+    pub weight_share: f64,
+}
+
+/// A check's status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Within every limit.
+    Pass,
+    /// Not within its limits, and a waiver covers it.
+    Waived,
+    /// The declaration makes the question meaningless.
+    NotApplicable,
+    /// A softer limit is crossed.
+    Warn,
+    /// A limit is crossed.
+    Fail,
+    /// It could not be computed.
+    Undetermined,
+}
+
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRecord {
+    /// Its id, such as `cell-support`.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Status after waivers.
+    pub status: Status,
+    /// Status before waivers, where a waiver changed it.
+    pub status_before_waiver: Option<Status>,
+    /// Severity in force: `block`, `diagnostic` or `note`.
+    pub severity: String,
+    /// What this check alone makes of the verdict.
+    pub verdict: Verdict,
+    /// One sentence with the numbers.
+    pub message: String,
+    /// The evidence. The first measure is the headline.
+    pub measures: Vec<MeasureRecord>,
+    /// What to do; absent when there is nothing to do.
+    pub remedy: Option<String>,
+    /// Where the method comes from.
+    pub source: String,
+}
+
+/// One number of a check's evidence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MeasureRecord {
+    /// What it is.
+    pub name: String,
+    /// Its value; null when it could not be computed.
+    pub value: Option<f64>,
+    /// The limit it is held against.
+    pub limit: Option<LimitRecord>,
+    /// The rows behind it.
+    pub n: Option<u64>,
+    /// The cell it is about.
+    pub cell: Option<CellKey>,
+    /// A covariate level, mechanism or role that it is about, where that is not a cell.
+    pub subject: Option<String>,
+}
+
+/// A limit and its direction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitRecord {
+    /// `at_least` or `at_most`.
+    pub kind: String,
+    /// The limit.
+    pub value: f64,
+    /// Its name in the policy, such as `min_rows`; null when it does not come from the policy.
+    pub key: Option<String>,
+}
+
+/// A waiver and what it did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WaiverRecord {
+    /// The check.
+    pub check: String,
+    /// The slice it is restricted to.
+    pub cell: Option<CellKey>,
+    /// Why.
+    pub reason: String,
+    /// Who asked.
+    pub owner: String,
+    /// Who agreed.
+    pub approver: String,
+    /// Where it is recorded.
+    pub ticket: String,
+    /// Last day, `YYYY-MM-DD`.
+    pub expires: String,
+    /// `applied`, `expired`, `unused`, `too_long` or `over_broad`.
+    pub state: String,
+}
