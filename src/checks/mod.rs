@@ -1,1 +1,185 @@
-//! To be written.
+//! The checklist: one file a check, one table that lists them.
+//!
+//! Owns: comparing numbers with the policy's limits, and wording the result from those numbers alone.
+//! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
+
+mod cell_support;
+mod covariate_completeness;
+mod effective_sample_size;
+mod finding;
+mod label_integrity;
+mod mechanism_provenance;
+mod propensity_completeness;
+mod regime_declaration;
+mod required_fields;
+mod unsupported_target_mass;
+mod weight_tails;
+
+pub(crate) use finding::status_of;
+pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
+
+use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
+use crate::logs::Duplicates;
+use crate::statistics::Statistics;
+use crate::weights::Weights;
+use chrono::NaiveDate;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One check of the checklist.
+#[derive(Debug)]
+pub struct Check {
+    /// Its id, as in policies and reports.
+    pub id: &'static str,
+    /// Its title, a noun phrase.
+    pub title: &'static str,
+    /// Where the method comes from.
+    pub source: &'static str,
+    /// Its manual page, Markdown.
+    pub page: &'static str,
+    /// What it cannot do without.
+    pub needs: &'static [Need],
+    /// Compares the evidence with the limits.
+    pub run: fn(&Evidence, &Limits) -> Result<Finding, Undetermined>,
+}
+
+/// What a check cannot do without. Where one is not met, the check is undetermined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// The log maps this role.
+    Column(Role),
+    /// The weights of the audited rows sum to something that can be divided by.
+    Weights,
+}
+
+/// Everything that checks read.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The declared regime.
+    pub regime: &'a Regime,
+    /// The audit document.
+    pub audit: &'a Audit,
+    /// The roles that the log carries.
+    pub mapped: &'a BTreeMap<Role, String>,
+    /// What the scan left behind.
+    pub statistics: &'a Statistics,
+    /// Copies of rows; `None` when no id is mapped.
+    pub duplicates: Option<&'a Duplicates>,
+    /// The weights under the declared target.
+    pub weights: &'a Weights,
+    /// The date that ages refer to.
+    pub as_of: NaiveDate,
+}
+
+/// The checklist, in the order of the report.
+pub static CHECKS: [&Check; 10] = [
+    &regime_declaration::CHECK,
+    &required_fields::CHECK,
+    &propensity_completeness::CHECK,
+    &mechanism_provenance::CHECK,
+    &covariate_completeness::CHECK,
+    &label_integrity::CHECK,
+    &cell_support::CHECK,
+    &unsupported_target_mass::CHECK,
+    &weight_tails::CHECK,
+    &effective_sample_size::CHECK,
+];
+
+/// The manual page of the waivers' own check, which the verdict makes.
+pub const WAIVERS_PAGE: &str = include_str!("../../docs/checks/waivers.md");
+
+/// Runs one check: its needs first, then itself; what cannot be computed becomes an undetermined finding here.
+pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding {
+    let limits = Limits(&policy.limits);
+    let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
+    let result = unmet.map_or_else(|| (check.run)(evidence, &limits), Err);
+    result.unwrap_or_else(Finding::from)
+}
+
+fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
+    match need {
+        Need::Column(role) if !evidence.mapped.contains_key(&role) => Some(Undetermined {
+            message: format!("the log carries no {} column", role.name()),
+            remedy: format!("log it, and map it under `logs.columns.{}` in the audit file", role.name()),
+            not_logged: true,
+            measures: Vec::new(),
+        }),
+        Need::Weights if evidence.weights.summary.is_none() => Some(Undetermined {
+            message: "no audited row carries weight under the declared target".to_owned(),
+            remedy: "see cell-support and propensity-completeness first: rows, or their propensities, are missing"
+                .to_owned(),
+            not_logged: false,
+            measures: Vec::new(),
+        }),
+        _ => None,
+    }
+}
+
+/// The limits that the policy gives a check. A limit that is not there makes the check undetermined, never passed.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits<'a>(pub &'a BTreeMap<String, Limit>);
+
+impl Limits<'_> {
+    /// The number under that name, as a bound.
+    fn number(&self, key: &'static str) -> Result<f64, Undetermined> {
+        match self.0.get(key) {
+            Some(Limit::Number(value)) => Ok(*value),
+            _ => Err(Undetermined::missing_limit(key)),
+        }
+    }
+
+    /// The roles listed under that name.
+    fn roles(&self, key: &'static str) -> Result<BTreeSet<Role>, Undetermined> {
+        let Some(Limit::Texts(names)) = self.0.get(key) else { return Err(Undetermined::missing_limit(key)) };
+        let known: Option<BTreeSet<Role>> = names.iter().map(|name| Role::from_name(name)).collect();
+        known.ok_or_else(|| Undetermined {
+            message: format!("the policy's `{key}` names a role that does not exist"),
+            remedy: format!("use role names as under `logs.columns`: {}", Role::ALL.map(Role::name).join(", ")),
+            not_logged: false,
+            measures: Vec::new(),
+        })
+    }
+}
+
+/// A cell's key as a covariate-to-level assignment.
+fn slice_of(covariates: &[String], levels: &Levels) -> Slice {
+    covariates.iter().cloned().zip(levels.iter().cloned()).collect()
+}
+
+/// A cell in words: `vicuna, concise`.
+fn cell_name(levels: &Levels) -> String {
+    levels.join(", ")
+}
+
+/// Names in a sentence: at most five, then how many more.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// `count` of `total`; 0 of nothing.
+#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
+fn share(count: u64, total: u64) -> f64 {
+    if total == 0 { 0.0 } else { count as f64 / total as f64 }
+}
+
+/// `1 row`, `12,345 rows`.
+fn rows(count: u64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{} rows", thousands(count)) }
+}
+
+/// `12,345`.
+fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,1 +1,22 @@
-//! To be written.
+//! Plain numerical methods: f64 in, f64 out.
+//!
+//! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
+//! Pareto fit, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
+
+mod histogram;
+mod intervals;
+mod pareto;
+mod quantile;
+mod sum;
+mod tail;
+mod weighted_mean;
+
+pub use histogram::RelativeHistogram;
+pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
+pub use pareto::{
+    GeneralizedPareto, NotAssessable, ParetoK, fit_generalized_pareto, pareto_k, pareto_k_limit, tail_length,
+};
+pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
+pub use sum::Sum;
+pub use tail::Tail;
+pub use weighted_mean::{WeightedMean, weighted_mean};

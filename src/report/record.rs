@@ -341,6 +341,8 @@ pub struct MeasureRecord {
     pub value: Option<f64>,
     /// The limit it is held against.
     pub limit: Option<LimitRecord>,
+    /// `warn` or `fail` where it crosses its limit; null where it does not, or has none.
+    pub crossed: Option<String>,
     /// The rows behind it.
     pub n: Option<u64>,
     /// The cell it is about.

@@ -1,0 +1,317 @@
+//! Results into the frozen types of the record.
+
+use crate::checks::{Crossed, Direction, Evidence, Finding, Measure, Status};
+use crate::declare::{Declaration, FailOn, Levels, Observed, Pairs, Problem, Problems, Regime, Severity};
+use crate::logs::{self, Exclusion, Log};
+use crate::numeric::NotAssessable;
+use crate::report::{self, CellKey, Report};
+use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
+use crate::weights::{Summary, TailShape, Weights};
+use std::path::Path;
+
+/// Puts the record together.
+///
+/// # Errors
+/// An input that can no longer be read for its digest.
+pub(super) fn record(
+    declaration: &Declaration,
+    log: &Log,
+    evidence: &Evidence,
+    judgement: &Judgement,
+) -> Result<Report, Problems> {
+    let Declaration { audit, regime, policy, settings } = declaration;
+    Ok(Report {
+        schema: report::SCHEMA.to_owned(),
+        tool: report::Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        as_of: evidence.as_of.to_string(),
+        verdict: verdict(judgement.verdict),
+        exit_code: judgement.exit_code,
+        fail_on: match policy.fail_on {
+            FailOn::Block => "block".to_owned(),
+            FailOn::Diagnostic => "diagnostic".to_owned(),
+        },
+        settings: settings.clone(),
+        command: command(declaration, evidence),
+        regime: regime_record(regime, evidence),
+        policy: report::PolicyRecord {
+            name: policy.name.clone(),
+            version: policy.version.to_string(),
+            sha256: policy.source.sha256.clone(),
+            fingerprint: policy.fingerprint.clone(),
+        },
+        audit: report::AuditRecord {
+            sha256: audit.source.sha256.clone(),
+            logs: audit.logs.path.clone(),
+            columns: log.mapped.iter().map(|(role, column)| (role.name().to_owned(), column.clone())).collect(),
+            selection: audit.logs.selection.clone(),
+        },
+        inputs: inputs(declaration, log, evidence)?,
+        rows: rows(evidence),
+        weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights)),
+        cells: cells(regime, evidence.weights),
+        unsupported_target_mass: evidence.weights.unsupported_target_mass,
+        missing_pair_mass: None,
+        checks: judgement.checks.iter().map(check).collect(),
+        candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+        waivers: judgement.waivers.iter().map(waiver).collect(),
+    })
+}
+
+fn verdict(verdict: Verdict) -> report::Verdict {
+    match verdict {
+        Verdict::Pass => report::Verdict::Pass,
+        Verdict::Diagnostic => report::Verdict::Diagnostic,
+        Verdict::Block => report::Verdict::Block,
+    }
+}
+
+/// The command that makes the record again, from the folder of the audit file: no path of this machine in it.
+fn command(declaration: &Declaration, evidence: &Evidence) -> String {
+    let settings: String = declaration.settings.iter().map(|setting| format!(" --set {setting}")).collect();
+    format!("counterweight audit {} --as-of {}{settings}", file_name(&declaration.audit.source.name), evidence.as_of)
+}
+
+fn file_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| path.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn key(covariates: &[String], levels: &Levels) -> CellKey {
+    covariates.iter().cloned().zip(levels.iter().cloned()).collect()
+}
+
+fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
+    let counts = evidence.statistics.mechanisms.as_ref();
+    report::RegimeRecord {
+        name: regime.name.clone(),
+        version: regime.version.to_string(),
+        effective: regime.effective.to_string(),
+        owner: regime.owner.clone(),
+        motivation: regime.motivation.clone(),
+        supersedes: regime.supersedes.as_ref().map(ToString::to_string),
+        sha256: regime.source.sha256.clone(),
+        fingerprint: regime.fingerprint.clone(),
+        covariates: regime.cells.clone(),
+        target_form: regime.target_form().to_owned(),
+        resolved: evidence
+            .weights
+            .cells
+            .iter()
+            .filter(|(_, cell)| cell.p_target > 0.0)
+            .map(|(levels, cell)| report::ResolvedCell { cell: key(&regime.cells, levels), mass: cell.p_target })
+            .collect(),
+        pairs: match &regime.pairs {
+            Pairs::Logged => "logged".to_owned(),
+            Pairs::Column(name) => format!("column:{name}"),
+            Pairs::UniformResponses => "uniform:responses".to_owned(),
+        },
+        observed: match regime.observed {
+            Observed::Empirical => "empirical".to_owned(),
+            Observed::Table(_) => "table".to_owned(),
+        },
+        mechanisms: regime
+            .mechanisms
+            .iter()
+            .map(|mechanism| report::MechanismRecord {
+                id: mechanism.id.clone(),
+                description: mechanism.description.clone(),
+                max_pair_ratio: mechanism.max_pair_ratio,
+                rows: counts.map(|counts| counts.rows.get(&mechanism.id).copied().unwrap_or(0)),
+            })
+            .collect(),
+        critical: regime.critical.clone(),
+        yaml: regime.source.text.clone(),
+    }
+}
+
+fn inputs(declaration: &Declaration, log: &Log, evidence: &Evidence) -> Result<Vec<report::Input>, Problems> {
+    let Declaration { audit, regime, policy, .. } = declaration;
+    let document = |role: &str, name: String, source: &crate::declare::Source| report::Input {
+        role: role.to_owned(),
+        name,
+        sha256: source.sha256.clone(),
+        bytes: u64::try_from(source.text.len()).unwrap_or(u64::MAX),
+        rows: None,
+    };
+    let mut inputs = vec![
+        document("audit", file_name(&audit.source.name), &audit.source),
+        document("regime", audit.regime.clone(), &regime.source),
+        document("policy", audit.policy.clone(), &policy.source),
+    ];
+    let one_file = log.files.len() == 1;
+    for file in &log.files {
+        inputs.push(report::Input {
+            role: "log".to_owned(),
+            name: file.name.clone(),
+            sha256: digest(&file.path, &file.name)?,
+            bytes: file.bytes,
+            rows: one_file.then_some(evidence.statistics.rows_read),
+        });
+    }
+    Ok(inputs)
+}
+
+fn digest(path: &Path, name: &str) -> Result<String, Problems> {
+    logs::digest(path).map_err(|error| {
+        Problems(vec![Problem {
+            file: name.to_owned(),
+            position: None,
+            width: 1,
+            line: None,
+            message: format!("cannot be read for its digest: {error}"),
+            help: None,
+        }])
+    })
+}
+
+fn rows(evidence: &Evidence) -> report::Rows {
+    let statistics = evidence.statistics;
+    let labels = statistics.labels();
+    let labels =
+        [("a", labels.a), ("b", labels.b), ("tie", labels.tie), ("abstain", labels.abstain), ("soft", labels.soft)];
+    report::Rows {
+        read: statistics.rows_read,
+        audited: statistics.audited(),
+        excluded: Exclusion::ALL
+            .into_iter()
+            .map(|reason| (reason.name().to_owned(), statistics.excluded_for(reason)))
+            .collect(),
+        labels: labels.into_iter().map(|(label, n)| (label.to_owned(), n)).collect(),
+    }
+}
+
+fn weights(summary: &Summary, weights: &Weights) -> report::WeightsRecord {
+    report::WeightsRecord {
+        n: summary.n,
+        mean: summary.mean,
+        mean_square: summary.mean_square,
+        max: summary.max,
+        n_eff: summary.n_eff,
+        n_eff_ratio: summary.n_eff_ratio(),
+        design_effect: summary.design_effect(),
+        perplexity: summary.perplexity,
+        max_share_ess: summary.max_share_ess(),
+        pareto_k: summary.tail.k.ok(),
+        pareto_k_limit: summary.tail.limit,
+        pareto_k_note: tail_note(&summary.tail),
+        top_share_rows_1pct: summary.top_share,
+        quantiles: summary.quantiles.clone(),
+        labelled: report::Labelled { n: weights.labelled.n, n_eff: weights.labelled.n_eff },
+        histogram: summary
+            .histogram
+            .iter()
+            .map(|bin| report::HistogramBin {
+                from: bin.from,
+                to: bin.to,
+                rows: bin.rows,
+                weight_share: bin.weight_share,
+            })
+            .collect(),
+    }
+}
+
+fn tail_note(tail: &TailShape) -> Option<String> {
+    match (&tail.k, tail.wanted) {
+        (Err(NotAssessable::TooFew), _) => Some("not assessable: too few rows".to_owned()),
+        (Err(NotAssessable::Constant), _) => Some("not assessable: constant tail".to_owned()),
+        (Err(NotAssessable::FewDistinct), _) => {
+            Some("not assessable: fewer than 5 distinct values in the tail".to_owned())
+        }
+        (Err(NotAssessable::NotFinite), _) => Some("not assessable: the fit is not finite".to_owned()),
+        (Ok(_), Some(wanted)) => Some(format!(
+            "fitted to the {} largest weights; the method asks for {wanted}, more than are kept",
+            tail.length
+        )),
+        (Ok(_), None) => None,
+    }
+}
+
+fn cells(regime: &Regime, weights: &Weights) -> Vec<report::CellRecord> {
+    let of_cell = |(levels, cell): (&Levels, &crate::weights::CellWeight)| report::CellRecord {
+        cell: key(&regime.cells, levels),
+        n: cell.n,
+        n_labelled: cell.n_labelled,
+        p_observed: cell.p_observed,
+        p_target: cell.p_target,
+        ratio: cell.ratio,
+        n_eff: cell.n_eff,
+        mean_pair_ratio: cell.mean_pair_ratio,
+        max_weight: cell.max_weight,
+        weight_share: cell.weight_share,
+    };
+    weights.cells.iter().map(of_cell).collect()
+}
+
+fn check(judged: &JudgedCheck) -> report::CheckRecord {
+    let Finding { status: after, message, measures, remedy, .. } = &judged.finding;
+    report::CheckRecord {
+        id: judged.id.to_owned(),
+        title: judged.title.to_owned(),
+        status: status(*after),
+        status_before_waiver: judged.before_waiver.map(status),
+        severity: match judged.severity {
+            Severity::Block => "block".to_owned(),
+            Severity::Diagnostic => "diagnostic".to_owned(),
+            Severity::Note => "note".to_owned(),
+        },
+        verdict: verdict(judged.verdict),
+        message: message.clone(),
+        measures: measures.iter().map(measure).collect(),
+        remedy: remedy.clone(),
+        source: judged.source.to_owned(),
+    }
+}
+
+fn status(status: Status) -> report::Status {
+    match status {
+        Status::Pass => report::Status::Pass,
+        Status::Waived => report::Status::Waived,
+        Status::NotApplicable => report::Status::NotApplicable,
+        Status::Warn => report::Status::Warn,
+        Status::Fail => report::Status::Fail,
+        Status::Undetermined => report::Status::Undetermined,
+    }
+}
+
+fn measure(measure: &Measure) -> report::MeasureRecord {
+    report::MeasureRecord {
+        name: measure.name.clone(),
+        value: measure.value.filter(|value| value.is_finite()),
+        limit: measure.bound.as_ref().map(|bound| report::LimitRecord {
+            kind: match bound.direction {
+                Direction::AtLeast => "at_least".to_owned(),
+                Direction::AtMost => "at_most".to_owned(),
+            },
+            value: bound.value,
+            key: bound.key.map(str::to_owned),
+        }),
+        crossed: match measure.crossed {
+            Crossed::Nothing => None,
+            Crossed::Warning => Some("warn".to_owned()),
+            Crossed::Limit => Some("fail".to_owned()),
+        },
+        n: measure.n,
+        cell: measure.cell.clone(),
+        subject: measure.subject.clone(),
+    }
+}
+
+fn waiver(judged: &JudgedWaiver) -> report::WaiverRecord {
+    let waiver = &judged.waiver;
+    report::WaiverRecord {
+        check: waiver.check.clone(),
+        cell: waiver.cell.clone(),
+        reason: waiver.reason.clone(),
+        owner: waiver.owner.clone(),
+        approver: waiver.approver.clone(),
+        ticket: waiver.ticket.clone(),
+        expires: waiver.expires.to_string(),
+        state: match judged.state {
+            WaiverState::Applied => "applied",
+            WaiverState::OverBroad => "over_broad",
+            WaiverState::Unused => "unused",
+            WaiverState::Expired => "expired",
+            WaiverState::TooLong => "too_long",
+        }
+        .to_owned(),
+    }
+}

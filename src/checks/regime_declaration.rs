@@ -1,0 +1,64 @@
+//! Is the declaration in force, current, and complete enough to be audited against?
+
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Undetermined, at_most};
+
+pub(super) static CHECK: Check = Check {
+    id: "regime-declaration",
+    title: "Declared target regime",
+    source: "Lemma (2026), sections 3 and 9",
+    page: include_str!("../../docs/checks/regime-declaration.md"),
+    needs: &[],
+    run,
+};
+
+fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
+    let regime = evidence.regime;
+    let age = (evidence.as_of - regime.effective).num_days();
+    let untargeted = critical_slices_without_mass(evidence);
+    let mut measures = vec![
+        Measure::held(
+            "age in days",
+            days(age),
+            at_most("max_age_days", limits.number("max_age_days")?),
+            Crossed::Warning,
+        ),
+        Measure::fault("days until the regime takes effect", u64::try_from(-age).unwrap_or(0), Crossed::Limit),
+        Measure::fault("declared mechanisms missing", u64::from(regime.mechanisms.is_empty()), Crossed::Warning),
+    ];
+    measures.extend(
+        untargeted
+            .iter()
+            .map(|slice| Measure::fault("critical slice without target mass", 1, Crossed::Warning).about(slice)),
+    );
+    let message = if age < 0 {
+        format!("{} {} takes effect on {}, after the audit's date", regime.name, regime.version, regime.effective)
+    } else if regime.mechanisms.is_empty() {
+        format!("{} {} declares a target but no pair-assignment mechanism", regime.name, regime.version)
+    } else if let Some(slice) = untargeted.first() {
+        format!("{} {} monitors {slice}, which has no target mass", regime.name, regime.version)
+    } else {
+        format!("{} {} has been in effect for {age} days", regime.name, regime.version)
+    };
+    let remedy =
+        "have the owner review the declaration: its date, its mechanisms, its critical slices; then move its version";
+    Ok(Finding::from_measures(measures, message, remedy))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "days of a calendar")]
+fn days(count: i64) -> f64 {
+    count as f64
+}
+
+fn critical_slices_without_mass(evidence: &Evidence) -> Vec<String> {
+    let covariates = &evidence.regime.cells;
+    let inside = |slice: &crate::declare::Slice, levels: &[String]| {
+        covariates.iter().zip(levels).all(|(name, level)| slice.get(name).is_none_or(|wanted| wanted == level))
+    };
+    let targeted = |slice: &crate::declare::Slice| {
+        evidence.weights.cells.iter().any(|(levels, cell)| cell.p_target > 0.0 && inside(slice, levels))
+    };
+    let name = |slice: &crate::declare::Slice| {
+        slice.iter().map(|(covariate, level)| format!("{covariate} = {level}")).collect::<Vec<_>>().join(", ")
+    };
+    evidence.regime.critical.iter().filter(|slice| !targeted(slice)).map(name).collect()
+}

@@ -1,0 +1,67 @@
+//! Does the log carry the fields that make a row a comparison, in every row?
+
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Undetermined, list, rows};
+use crate::declare::Role;
+
+pub(super) static CHECK: Check = Check {
+    id: "required-fields",
+    title: "Required fields",
+    source: "Lemma (2026), sections 3 and 9",
+    page: include_str!("../../docs/checks/required-fields.md"),
+    needs: &[],
+    run,
+};
+
+fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
+    let carried = |role: &Role| match role {
+        Role::Propensity => {
+            [Role::Propensity, Role::LogPropensity].iter().any(|form| evidence.mapped.contains_key(form))
+                || !evidence.audit.logs.log_propensity_parts.is_empty()
+        }
+        other => evidence.mapped.contains_key(other),
+    };
+    let absent = |key| -> Result<Vec<String>, Undetermined> {
+        Ok(limits.roles(key)?.iter().filter(|role| !carried(role)).map(|role| role.name().to_owned()).collect())
+    };
+    let (required, recommended) = (absent("required")?, absent("recommended")?);
+    let empty: Vec<(Role, u64)> =
+        evidence.statistics.missing.iter().map(|(role, n)| (*role, *n)).filter(|(_, n)| *n > 0).collect();
+    let no_selection = evidence.audit.logs.selection.is_none();
+
+    let mut measures = Vec::new();
+    let fields = required
+        .iter()
+        .map(|role| (role, Crossed::Limit))
+        .chain(recommended.iter().map(|role| (role, Crossed::Warning)));
+    measures.extend(fields.map(|(role, crossed)| Measure::fault("field not mapped", 1, crossed).about(role)));
+    measures.extend(empty.iter().map(|(role, n)| {
+        Measure::fault("rows without a value", *n, Crossed::Limit)
+            .about(role.name())
+            .of_rows(evidence.statistics.rows_read)
+    }));
+    measures.push(Measure::fault("selection into labelling not described", u64::from(no_selection), Crossed::Warning));
+    Ok(Finding::from_measures(
+        measures,
+        message(&required, &empty, &recommended, no_selection),
+        "log these fields and map them under `logs.columns`; say under `logs.selection` how shown comparisons came to be labelled",
+    ))
+}
+
+fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String], no_selection: bool) -> String {
+    let mut parts = Vec::new();
+    if !required.is_empty() {
+        parts.push(format!("required but not mapped: {}", list(required)));
+    }
+    parts.extend(empty.iter().map(|(role, n)| format!("{} without `{}`", rows(*n), role.name())));
+    if !recommended.is_empty() {
+        parts.push(format!("recommended but not mapped: {}", list(recommended)));
+    }
+    if no_selection {
+        parts.push("the audit file does not say how rows were selected for labelling".to_owned());
+    }
+    if parts.is_empty() {
+        "every required and recommended field is mapped and filled".to_owned()
+    } else {
+        parts.join("; ")
+    }
+}

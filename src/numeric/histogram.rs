@@ -1,0 +1,114 @@
+//! A mergeable histogram of non-negative numbers with a relative error.
+
+/// Counts of non-negative values in buckets of equal relative width, after DDSketch (Masson, Rim & Lee 2019, VLDB 12:2195).
+///
+/// Every value of a bucket lies within 0.05 % of the bucket's representative, for values in \[1e-30, 1e30\]; positive
+/// values outside are counted in the outermost buckets. Zeros are counted apart. Merging adds counts: associative and
+/// commutative, exactly.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RelativeHistogram {
+    zeros: u64,
+    /// Index of the first bucket in `counts`.
+    first: i32,
+    counts: Vec<u64>,
+}
+
+/// Natural logarithm of the ratio of a bucket's edges. Half of it is the relative error: 0.05 %.
+const LOG_WIDTH: f64 = 0.001;
+/// Natural logarithm of 1e30, the edge of the range with a guaranteed error.
+const LOG_RANGE: f64 = 69.077_552_789_821_37;
+
+impl RelativeHistogram {
+    /// Counts a value; `ln_value` is its natural logarithm (negative infinity for zero), which callers have at hand.
+    #[inline]
+    pub fn add(&mut self, ln_value: f64) {
+        if ln_value == f64::NEG_INFINITY {
+            self.zeros += 1;
+            return;
+        }
+        // The clamp keeps the cast exact and the buckets at most 138,156.
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to about 69,078 either way")]
+        let bucket = (ln_value.clamp(-LOG_RANGE, LOG_RANGE) / LOG_WIDTH).floor() as i32;
+        *self.slot(bucket) += 1;
+    }
+
+    fn slot(&mut self, bucket: i32) -> &mut u64 {
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        if bucket < self.first {
+            let missing = usize::try_from(self.first - bucket).unwrap_or(0);
+            self.counts.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = bucket;
+        }
+        let index = usize::try_from(bucket - self.first).unwrap_or(0);
+        if index >= self.counts.len() {
+            self.counts.resize(index + 1, 0);
+        }
+        &mut self.counts[index]
+    }
+
+    /// Adds another histogram's counts.
+    pub fn merge(&mut self, other: &RelativeHistogram) {
+        self.zeros += other.zeros;
+        for (bucket, count) in other.occupied() {
+            *self.slot(bucket) += count;
+        }
+    }
+
+    /// Values counted as exactly zero.
+    pub fn zeros(&self) -> u64 {
+        self.zeros
+    }
+
+    /// The representative (geometric middle) and count of every occupied bucket, ascending, zeros left out.
+    pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
+        self.occupied().map(|(bucket, count)| (((f64::from(bucket) + 0.5) * LOG_WIDTH).exp(), count))
+    }
+
+    fn occupied(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        (self.first..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(bucket, count)| (bucket, *count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RelativeHistogram;
+
+    fn of(values: &[f64]) -> RelativeHistogram {
+        let mut histogram = RelativeHistogram::default();
+        values.iter().for_each(|value| histogram.add(value.ln()));
+        histogram
+    }
+
+    #[test]
+    fn representatives_lie_within_a_twentieth_of_a_percent() {
+        for value in [1e-30_f64, 1e-9, 0.123, 1.0, 2.857, 123_456.789, 1e30] {
+            let histogram = of(&[value]);
+            let (representative, count) = histogram.buckets().next().unwrap_or((0.0, 0));
+            assert_eq!(count, 1);
+            assert!((representative / value - 1.0).abs() < 0.000_501, "{value} became {representative}");
+        }
+    }
+
+    #[test]
+    fn merging_equals_counting_at_once_in_any_order() {
+        let (low, high) = ([0.0, 0.5, 0.001], [7.0, 1e5, 0.0]);
+        let mut forward = of(&low);
+        forward.merge(&of(&high));
+        let mut backward = of(&high);
+        backward.merge(&of(&low));
+        let whole = of(&[0.0, 0.5, 0.001, 7.0, 1e5, 0.0]);
+        for merged in [&forward, &backward] {
+            assert_eq!(merged.zeros(), 2);
+            assert_eq!(merged.buckets().collect::<Vec<_>>(), whole.buckets().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn extreme_values_stay_bounded() {
+        let histogram = of(&[f64::MIN_POSITIVE, f64::MAX, 1.0]);
+        assert_eq!(histogram.buckets().map(|(_, count)| count).sum::<u64>(), 3);
+        assert!(histogram.counts.len() < 140_000);
+    }
+}

@@ -1,0 +1,168 @@
+//! What is kept of one cell's audited rows.
+
+use crate::logs::Label;
+use crate::numeric::{RelativeHistogram, Sum, Tail};
+
+/// How many of a cell's largest pair ratios are kept exactly. Enough for the Pareto fit of 7 million rows in one cell.
+pub const TAIL_CAPACITY: usize = 8192;
+
+/// Statistics of one cell's audited rows. `ratio` is g_T/g_O of a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellStatistics {
+    /// Labels.
+    pub labels: LabelCounts,
+    /// Moments of the ratio over the audited rows.
+    pub audited: RatioMoments,
+    /// Moments of the ratio over those of them that are labelled: a, b, tie or soft.
+    pub labelled: RatioMoments,
+    /// Sum over labelled rows of ratio times the label's value: 1 for a, 1/2 for a tie, 0 for b, p where soft.
+    pub ratio_times_label: Sum,
+    /// The ratio's distribution over the audited rows.
+    pub histogram: RelativeHistogram,
+    /// The largest ratios among the audited rows.
+    pub tail: Tail,
+}
+
+impl Default for CellStatistics {
+    fn default() -> CellStatistics {
+        CellStatistics {
+            labels: LabelCounts::default(),
+            audited: RatioMoments::default(),
+            labelled: RatioMoments::default(),
+            ratio_times_label: Sum::default(),
+            histogram: RelativeHistogram::default(),
+            tail: Tail::new(TAIL_CAPACITY),
+        }
+    }
+}
+
+impl CellStatistics {
+    /// Adds an audited row.
+    #[inline]
+    pub fn add(&mut self, label: Label, ratio: f64) {
+        let ln_ratio = ratio.ln();
+        self.audited.add(ratio, ln_ratio);
+        self.histogram.add(ln_ratio);
+        self.tail.add(ratio);
+        self.labels.count(label);
+        if let Some(value) = value_of(label) {
+            self.labelled.add(ratio, ln_ratio);
+            self.ratio_times_label.add(ratio * value);
+        }
+    }
+
+    /// Adds the statistics of other rows of the same cell.
+    pub fn merge(&mut self, other: &CellStatistics) {
+        self.labels.merge(&other.labels);
+        self.audited.merge(&other.audited);
+        self.labelled.merge(&other.labelled);
+        self.ratio_times_label.merge(other.ratio_times_label);
+        self.histogram.merge(&other.histogram);
+        self.tail.merge(&other.tail);
+    }
+}
+
+fn value_of(label: Label) -> Option<f64> {
+    match label {
+        Label::A => Some(1.0),
+        Label::B => Some(0.0),
+        Label::Tie => Some(0.5),
+        Label::Soft(probability) => Some(probability),
+        Label::Abstain | Label::Invalid => None,
+    }
+}
+
+/// Audited rows by label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LabelCounts {
+    /// a preferred.
+    pub a: u64,
+    /// b preferred.
+    pub b: u64,
+    /// Neither.
+    pub tie: u64,
+    /// No answer.
+    pub abstain: u64,
+    /// A probability strictly between 0 and 1.
+    pub soft: u64,
+}
+
+impl LabelCounts {
+    fn count(&mut self, label: Label) {
+        match label {
+            Label::A => self.a += 1,
+            Label::B => self.b += 1,
+            Label::Tie => self.tie += 1,
+            Label::Abstain => self.abstain += 1,
+            Label::Soft(_) => self.soft += 1,
+            Label::Invalid => {}
+        }
+    }
+
+    /// Adds other counts.
+    pub fn merge(&mut self, other: &LabelCounts) {
+        self.a += other.a;
+        self.b += other.b;
+        self.tie += other.tie;
+        self.abstain += other.abstain;
+        self.soft += other.soft;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.a + self.b + self.tie + self.abstain + self.soft
+    }
+}
+
+/// Moments of the pair ratio g_T/g_O over a set of rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RatioMoments {
+    /// Rows.
+    pub n: u64,
+    /// Sum of the ratio.
+    pub sum: Sum,
+    /// Sum of its square.
+    pub sum_of_squares: Sum,
+    /// Sum of ratio times its natural logarithm (0 ln 0 = 0), for the entropy of the weights.
+    pub sum_of_ratio_ln_ratio: Sum,
+    /// Smallest; positive infinity without rows.
+    pub min: f64,
+    /// Largest; negative infinity without rows.
+    pub max: f64,
+}
+
+impl Default for RatioMoments {
+    fn default() -> RatioMoments {
+        RatioMoments {
+            n: 0,
+            sum: Sum::default(),
+            sum_of_squares: Sum::default(),
+            sum_of_ratio_ln_ratio: Sum::default(),
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl RatioMoments {
+    #[inline]
+    fn add(&mut self, ratio: f64, ln_ratio: f64) {
+        self.n += 1;
+        self.sum.add(ratio);
+        self.sum_of_squares.add(ratio * ratio);
+        if ratio > 0.0 {
+            self.sum_of_ratio_ln_ratio.add(ratio * ln_ratio);
+        }
+        self.min = self.min.min(ratio);
+        self.max = self.max.max(ratio);
+    }
+
+    fn merge(&mut self, other: &RatioMoments) {
+        self.n += other.n;
+        self.sum.merge(other.sum);
+        self.sum_of_squares.merge(other.sum_of_squares);
+        self.sum_of_ratio_ln_ratio.merge(other.sum_of_ratio_ln_ratio);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
