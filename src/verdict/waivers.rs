@@ -92,8 +92,8 @@ fn waive(check: &str, finding: Finding, waivers: &mut [JudgedWaiver]) -> (Findin
     let left = finding.measures.iter().zip(&covered).filter(|(_, covered)| !**covered).map(|(measure, _)| measure);
     let status = match finding.status {
         _ if whole => Status::Pass,
-        // What could not be computed is not known to lie within the waived cells.
-        Status::Undetermined => Status::Undetermined,
+        // A status that the measures do not show cannot be waived measure by measure; nor can what was not computed.
+        stated if stated != status_of(&finding.measures) => stated,
         _ => status_of(left),
     };
     let before = finding.status;

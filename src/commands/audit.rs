@@ -1,0 +1,56 @@
+//! `counterweight audit`.
+
+use super::progress::Terminal;
+use super::{Failure, Format, print};
+use chrono::{NaiveDate, Utc};
+use counterweight::logs::Progress;
+use counterweight::report::Report;
+use counterweight::{declare, report};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// What `audit` is told.
+#[derive(Debug)]
+pub(crate) struct AuditOptions {
+    /// The audit document.
+    pub(crate) audit: PathBuf,
+    /// The report's folder; beside the audit document when absent.
+    pub(crate) out: Option<PathBuf>,
+    /// What goes to standard output.
+    pub(crate) format: Format,
+    /// The date that waivers and ages refer to; today in UTC when absent.
+    pub(crate) as_of: Option<NaiveDate>,
+    /// Overrides of the policy.
+    pub(crate) settings: Vec<String>,
+    /// Whether to say nothing but what `format: json` asks for.
+    pub(crate) quiet: bool,
+}
+
+/// Audits, writes the report folder, prints the answer; the exit code is the verdict's.
+pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
+    let declaration = declare::load(&options.audit, &options.settings)?;
+    let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
+    let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
+    let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
+    let record = counterweight::audit::audit(&declaration, as_of, progress)?;
+    report::write_folder(&record, &out).map_err(|error| Failure(format!("error: {error}")))?;
+    answer(options, &record, &out)?;
+    Ok(u8::from(record.exit_code != 0))
+}
+
+fn beside(audit: &Path) -> PathBuf {
+    audit.parent().unwrap_or(Path::new("")).join("counterweight-report")
+}
+
+fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Failure> {
+    match options.format {
+        Format::Json => print(&report::to_json(record)),
+        Format::Text if options.quiet => Ok(()),
+        Format::Text => {
+            let colour =
+                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let summary = report::summary_text(record, colour, 80);
+            print(&format!("{summary}\nReport: {}\n", out.join("report.html").display()))
+        }
+    }
+}

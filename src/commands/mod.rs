@@ -1,0 +1,84 @@
+//! One short file a subcommand. The only place that prints, and the only place where errors become text.
+
+mod audit;
+mod checks;
+mod progress;
+
+pub(crate) use audit::{AuditOptions, audit};
+pub(crate) use checks::{explain, list as list_checks};
+
+use counterweight::declare::{self, DocumentKind};
+use counterweight::report;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why a command did not run to its end; its text goes to standard error and the exit code is 2.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl<E: Display> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What `schema` describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schema {
+    /// A declaration.
+    Document(DocumentKind),
+    /// The record of an audit.
+    Report,
+}
+
+/// A command's exit code, or 2 with the error on standard error.
+pub(crate) fn exit(result: Result<u8, Failure>) -> ExitCode {
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure(text)) => {
+            // Where standard error is closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{}", text.trim_end());
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// `counterweight render`.
+pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
+    let name = record.display().to_string();
+    let text =
+        std::fs::read_to_string(record).map_err(|error| Failure(format!("error: cannot read {name}: {error}")))?;
+    let report = report::from_json(&text, &name)?;
+    report::write_folder(&report, out).map_err(|error| Failure(format!("error: {error}")))?;
+    print(&format!("Report: {}\n", out.join("report.html").display()))?;
+    Ok(0)
+}
+
+/// `counterweight schema`.
+pub(crate) fn schema(schema: Schema) -> Result<u8, Failure> {
+    let schema = match schema {
+        Schema::Document(kind) => declare::json_schema(kind),
+        Schema::Report => report::json_schema(),
+    };
+    print(&format!("{schema:#}\n"))?;
+    Ok(0)
+}

@@ -1,0 +1,52 @@
+//! Progress on standard error: a bar on a terminal, plain lines otherwise.
+
+use counterweight::logs::Progress;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+
+/// A bar for every scan.
+#[derive(Default)]
+pub(super) struct Terminal {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Progress for Terminal {
+    fn start(&self, what: &str, rows: Option<u64>) {
+        if !std::io::stderr().is_terminal() {
+            let rows = rows.map_or(String::new(), |rows| format!(" ({rows} rows)"));
+            let _ = writeln!(std::io::stderr(), "{what}{rows}");
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(rows, ProgressDrawTarget::stderr());
+        let template = if rows.is_some() {
+            "{msg:<24} {bar:24} {percent:>3} %  {human_pos} rows  {eta} left"
+        } else {
+            "{msg:<24} {spinner} {human_pos} rows  {elapsed}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        self.replace(Some(bar));
+    }
+
+    fn advance(&self, rows: u64) {
+        if let Ok(bar) = self.bar.lock() {
+            bar.iter().for_each(|bar| bar.inc(rows));
+        }
+    }
+
+    fn finish(&self) {
+        self.replace(None);
+    }
+}
+
+impl Terminal {
+    fn replace(&self, bar: Option<ProgressBar>) {
+        if let Ok(mut current) = self.bar.lock() {
+            current.iter().for_each(ProgressBar::finish_and_clear);
+            *current = bar;
+        }
+    }
+}

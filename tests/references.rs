@@ -1,0 +1,172 @@
+//! Statistics against numbers that other people's software produced; `tests/reference/*.json` name producer and version.
+
+use counterweight::numeric::{
+    self, NotAssessable, clopper_pearson, fit_generalized_pareto, pareto_k, quantile_inverted_cdf, quantile_linear,
+    tail_length, weighted_mean, weighted_quantile, wilson, wilson_continuity_corrected,
+};
+use counterweight::weights::summarize_values;
+use serde_json::Value;
+
+fn reference(name: &str) -> Value {
+    let path = format!("{}/tests/reference/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(number).collect()
+}
+
+#[track_caller]
+fn assert_close(actual: f64, expected: f64, tolerance: f64, what: &str) {
+    let error = (actual - expected).abs() / expected.abs().max(1e-300);
+    assert!(
+        error <= tolerance || actual.to_bits() == expected.to_bits(),
+        "{what}: {actual} is not {expected} (relative error {error:e})"
+    );
+}
+
+#[test]
+fn kish_design_effect_perplexity_and_largest_share() {
+    let reference = reference("kish");
+    let tolerance = number(&reference["relative_tolerance"]);
+    for case in reference["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let summary = summarize_values(&numbers(&case["weights"])).unwrap();
+        for (what, actual) in [
+            ("design_effect", summary.design_effect()),
+            ("kish_ess", summary.n_eff),
+            ("perplexity_ess", summary.perplexity),
+            ("max_share_inverse_ess", summary.max_share_ess()),
+            ("mean", summary.mean),
+            ("mean_square", summary.mean_square),
+            ("max", summary.max),
+        ] {
+            assert_close(actual, number(&case[what]), tolerance, &format!("{name} {what}"));
+        }
+    }
+}
+
+#[test]
+fn quantiles_and_weighted_mean() {
+    let reference = reference("quantile");
+    let tolerance = number(&reference["relative_tolerance"]);
+    let (x, w) = (numbers(&reference["x"]), numbers(&reference["w"]));
+    let mut ascending = x.clone();
+    ascending.sort_by(f64::total_cmp);
+    for (index, q) in numbers(&reference["q"]).into_iter().enumerate() {
+        let expected = |rule: &str| number(&reference[rule][index]);
+        assert_close(quantile_linear(&ascending, q).unwrap(), expected("linear"), tolerance, &format!("linear {q}"));
+        assert_close(
+            quantile_inverted_cdf(&ascending, q).unwrap(),
+            expected("inverted_cdf"),
+            tolerance,
+            &format!("inverted {q}"),
+        );
+        assert_close(
+            weighted_quantile(&x, &w, q).unwrap(),
+            expected("weighted_quantile"),
+            tolerance,
+            &format!("weighted {q}"),
+        );
+    }
+    let mean = weighted_mean(&x, &w).unwrap();
+    assert_close(mean.estimate, number(&reference["weighted_mean"]), tolerance, "weighted mean");
+    // The producer's variance has no factor n / (n - 1).
+    let n = f64::from(u32::try_from(x.len()).unwrap());
+    let variance = mean.standard_error.unwrap().powi(2) * (n - 1.0) / n;
+    assert_close(
+        variance,
+        number(&reference["variance_without_n_over_n_minus_1"]),
+        tolerance,
+        "variance of the weighted mean",
+    );
+}
+
+#[test]
+fn quantiles_from_the_summary_lie_within_a_tenth_of_a_percent() {
+    let reference = reference("psis");
+    for case in reference["cases"].as_array().unwrap() {
+        let weights = numbers(&case["weights"]);
+        let mut ascending = weights.clone();
+        ascending.sort_by(f64::total_cmp);
+        let summary = summarize_values(&weights).unwrap();
+        for (name, q) in counterweight::weights::QUANTILES {
+            let exact = quantile_linear(&ascending, q).unwrap();
+            assert!(
+                (summary.quantiles[name] - exact).abs() <= 0.001 * exact,
+                "{name}: {} is not {exact}",
+                summary.quantiles[name]
+            );
+        }
+    }
+}
+
+#[test]
+fn pareto_k_as_arviz_and_loo() {
+    let reference = reference("psis");
+    let tolerance = number(&reference["relative_tolerance"]);
+    for case in reference["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let mut weights = numbers(&case["weights"]);
+        weights.sort_by(|a, b| b.total_cmp(a));
+        let n = u64::try_from(weights.len()).unwrap();
+        let result = pareto_k(&weights, tail_length(n));
+        // Where the packages return infinity, or differ from each other because of ties, ours is not assessable.
+        match name {
+            "constant100" => assert_eq!(result, Err(NotAssessable::Constant)),
+            "ties200" => assert!(matches!(result, Err(NotAssessable::FewDistinct)), "{result:?}"),
+            "n20" => assert_eq!(result, Err(NotAssessable::TooFew)),
+            _ => assert_close(result.unwrap().k, number(&case["arviz_khat"]), tolerance, name),
+        }
+        if let Some(tail) = case["loo"]["loo_tail_len"].as_u64() {
+            assert_eq!(u64::try_from(tail_length(n)).unwrap(), tail, "{name}");
+        }
+        // The audit's own path to k-hat, through cell statistics, is the same number.
+        let through_cells = summarize_values(&weights).unwrap().tail.k;
+        assert_eq!(through_cells, result.map(|fit| fit.k), "{name}");
+    }
+}
+
+#[test]
+fn generalized_pareto_fit_as_arviz_and_loo() {
+    let reference = reference("psis");
+    let mut x = numbers(&reference["gpd_x"]);
+    x.sort_by(f64::total_cmp);
+    let fit = fit_generalized_pareto(&x).unwrap();
+    let expected = &reference["gpdfit"];
+    assert_close(fit.shape, number(&expected["k_without_prior"]), 1e-9, "shape");
+    assert_close(fit.shape_with_prior, number(&expected["k_with_prior"]), 1e-9, "shape with prior");
+    assert_close(fit.scale, number(&expected["sigma"]), 1e-9, "scale");
+}
+
+#[test]
+fn binomial_intervals_as_scipy() {
+    let reference = reference("binomial");
+    let tolerance = number(&reference["relative_tolerance"]);
+    for case in reference["cases"].as_array().unwrap() {
+        let (k, n, level) = (case["k"].as_u64().unwrap(), case["n"].as_u64().unwrap(), number(&case["level"]));
+        let method = case["method"].as_str().unwrap();
+        let interval = match method {
+            "exact" => clopper_pearson(k, n, level),
+            "wilson" => wilson(k, n, level),
+            "wilsoncc" => wilson_continuity_corrected(k, n, level),
+            other => panic!("unknown method {other}"),
+        };
+        let (low, high) = interval.unwrap();
+        assert_close(low, number(&case["interval"][0]), tolerance, &format!("{method} {k}/{n} low"));
+        assert_close(high, number(&case["interval"][1]), tolerance, &format!("{method} {k}/{n} high"));
+    }
+}
+
+#[test]
+fn the_reliability_limit_of_k_grows_to_seven_tenths() {
+    // min(1 - 1/log10 n, 0.7): 1/2 at n = 100, 2/3 at 1,000, 0.7 from 10^(10/3) on.
+    for (n, expected) in [(100, 0.5), (1000, 2.0 / 3.0), (2154, 0.7), (60_000, 0.7)] {
+        assert_close(numeric::pareto_k_limit(n).unwrap(), expected, 1e-4, &format!("n = {n}"));
+    }
+    assert_eq!(numeric::pareto_k_limit(1), None);
+}
