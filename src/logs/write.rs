@@ -161,8 +161,8 @@ fn row_count(columns: &[(&str, ColumnData)]) -> Result<usize> {
     Ok(rows)
 }
 
-fn shown<T: Copy + ToString>(values: &[Option<T>], row: usize) -> String {
-    values.get(row).copied().flatten().map(|value| value.to_string()).unwrap_or_default()
+fn shown<T: Copy + std::fmt::Debug>(values: &[Option<T>], row: usize) -> String {
+    values.get(row).copied().flatten().map(|value| format!("{value:?}")).unwrap_or_default()
 }
 
 /// A CSV field, quoted where RFC 4180 wants it.

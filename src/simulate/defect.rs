@@ -5,7 +5,8 @@ use super::rows::Row;
 use crate::declare::Levels;
 use std::collections::BTreeMap;
 
-/// One thing that is wrong with a log. Shares are of the rows, rounded up; counts above the rows there are mean all rows.
+/// One thing that is wrong with a log. Shares are of the rows, rounded, and at least one row
+/// where they are above zero; counts above the rows there are mean all rows.
 /// Which rows are hit depends on the seed alone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Defect {
@@ -56,7 +57,7 @@ pub enum Defect {
         /// How many rows.
         rows: usize,
     },
-    /// One row holds this share of the total weight, in \[0, 1), under the target that is uniform over the log's cells.
+    /// One row holds this share of the total weight, above 0 and below 1, under the target that is uniform over the log's cells.
     DominantRow(f64),
     /// Nobody logs this column (a canonical name; others change nothing).
     NoColumn(String),
@@ -96,9 +97,9 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
     }
 }
 
-/// A share of n rows, rounded up.
+/// A share of n rows, rounded, and at least one where it is above zero.
 fn part(share: f64, n: usize) -> usize {
-    (share * n as f64).ceil() as usize
+    if share > 0.0 { ((share * n as f64).round() as usize).max(1) } else { 0 }
 }
 
 fn change(rows: &mut [Row], random: &mut Random, count: usize, edit: impl Fn(&mut Row)) {
