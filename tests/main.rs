@@ -1,13 +1,12 @@
-//! The one integration binary.
+//! The one integration binary; a module a subject.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     reason = "tests fail by panicking and say why they skip"
 )]
 
 mod architecture;
 mod properties;
 mod references;
+mod simulate;
 mod verdict;

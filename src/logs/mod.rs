@@ -4,6 +4,10 @@
 //! rows out in [`Block`]s in file and row order. polars, parquet and the arrow readers are used nowhere else.
 //! Must never: know the target masses, keep rows, or drop a row without a reason.
 
+mod write;
+
+pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
+
 use crate::declare::{Audit, Levels, Problems, Regime, Role};
 use std::collections::BTreeMap;
 use std::path::PathBuf;

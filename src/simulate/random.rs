@@ -1,0 +1,60 @@
+//! A small seeded generator whose draws are the same on every machine.
+
+/// SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA).
+#[derive(Debug, Clone)]
+pub(super) struct Random {
+    state: u64,
+}
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        Random { state: seed }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// Uniform on the multiples of 2^-53 in [0, 1).
+    pub(super) fn unit(&mut self) -> f64 {
+        const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
+        (self.next() >> 11) as f64 * STEP
+    }
+
+    /// Uniform on 0..n up to a bias of n / 2^64; 0 for n = 0.
+    pub(super) fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+
+    /// An index with probability proportional to its weight; `None` where no weight is positive.
+    pub(super) fn pick(&mut self, weights: &[f64]) -> Option<usize> {
+        let total: f64 = weights.iter().filter(|w| **w > 0.0).sum();
+        let mut left = self.unit() * total;
+        let mut last = None;
+        for (index, weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
+            last = Some(index);
+            left -= weight;
+            if left < 0.0 {
+                break;
+            }
+        }
+        last
+    }
+
+    /// `count` distinct indices below `n` (all of them where `count` exceeds `n`), ascending: a partial Fisher-Yates shuffle.
+    pub(super) fn distinct(&mut self, count: usize, n: usize) -> Vec<usize> {
+        let mut indices: Vec<usize> = (0..n).collect();
+        let count = count.min(n);
+        for position in 0..count {
+            let other = position + self.below(n - position);
+            indices.swap(position, other);
+        }
+        indices.truncate(count);
+        indices.sort_unstable();
+        indices
+    }
+}
