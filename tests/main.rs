@@ -1,9 +1,5 @@
 //! The one integration binary; a module a subject.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "tests fail by panicking and say why they skip"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking and say why they skip")]
 
 mod architecture;
 mod properties;

@@ -14,6 +14,7 @@ pub(super) static CHECK: Check = Check {
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let regime = evidence.regime;
     let age = (evidence.as_of - regime.effective).num_days();
+    let without_mass = !evidence.weights.cells.values().any(|cell| cell.p_target > 0.0);
     let untargeted = critical_slices_without_mass(evidence);
     let mut measures = vec![
         Measure::held(
@@ -22,6 +23,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             at_most("max_age_days", limits.number("max_age_days")?),
             Crossed::Warning,
         ),
+        Measure::fault("targets without any mass", u64::from(without_mass), Crossed::Limit),
         Measure::fault("days until the regime takes effect", u64::try_from(-age).unwrap_or(0), Crossed::Limit),
         Measure::fault("declared mechanisms missing", u64::from(regime.mechanisms.is_empty()), Crossed::Warning),
     ];
@@ -32,6 +34,11 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     );
     let message = if age < 0 {
         format!("{} {} takes effect on {}, after the audit's date", regime.name, regime.version, regime.effective)
+    } else if without_mass {
+        format!(
+            "{} {} resolves to no mass in any cell: its multipliers meet no audited row",
+            regime.name, regime.version
+        )
     } else if regime.mechanisms.is_empty() {
         format!("{} {} declares a target but no pair-assignment mechanism", regime.name, regime.version)
     } else if let Some(slice) = untargeted.first() {

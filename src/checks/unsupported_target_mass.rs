@@ -17,7 +17,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let mut measures = vec![
         Measure::held("unsupported target mass", mass, bound, Crossed::Limit).of_rows(evidence.statistics.audited()),
     ];
-    let interval = evidence.weights.share_won_by_a.map(|share| manski(share, mass));
+    // With nothing unsupported the interval is a point, and an estimate without its error is nothing to show.
+    let interval = evidence.weights.share_won_by_a.filter(|_| mass > 0.0).map(|share| manski(share, mass));
     if let Some((low, high)) = interval {
         let n = evidence.weights.labelled.n;
         measures.push(Measure::shown("target share of comparisons won by a, at least", low).of_rows(n));

@@ -1,6 +1,6 @@
 //! Do a few rows carry the target?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_most};
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, status_of};
 use crate::declare::Pairs;
 use crate::numeric::NotAssessable;
 use crate::weights::Summary;
@@ -31,6 +31,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         (Err(_), Pairs::Logged) => {
             "Pareto k not assessable (one weight a cell, bounded by the declared masses)".to_owned()
         }
+        // What fails without k fails.
+        (Err(_), _) if status_of(&measures) == Status::Fail => "Pareto k not assessable".to_owned(),
         (Err(reason), _) => return Err(not_assessable(*reason, measures)),
     };
     let message = format!(
