@@ -2,7 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking and say why they skip")]
 
 mod architecture;
+mod arena;
+mod cli;
+mod matrix;
 mod properties;
 mod references;
 mod simulate;
+mod support;
 mod verdict;

@@ -1,5 +1,7 @@
 //! A mergeable histogram of non-negative numbers with a relative error.
 
+use super::Bin;
+
 /// Counts of non-negative values in buckets of equal relative width, after DDSketch (Masson, Rim & Lee 2019, VLDB 12:2195).
 ///
 /// Every value of a bucket lies within 0.05 % of the bucket's representative, for values in \[1e-30, 1e30\]; positive
@@ -64,6 +66,20 @@ impl RelativeHistogram {
     /// The representative (geometric middle) and count of every occupied bucket, ascending, zeros left out.
     pub fn buckets(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         self.occupied().map(|(bucket, count)| (((f64::from(bucket) + 0.5) * LOG_WIDTH).exp(), count))
+    }
+
+    /// The edges and count of every occupied bucket, ascending, zeros as their own bin. The outermost buckets reach to
+    /// zero and infinity. `min` and `max` of the values, where known, narrow the edges.
+    pub fn bins(&self, min: f64, max: f64) -> Vec<Bin> {
+        let zeros = (self.zeros > 0).then_some(Bin { from: 0.0, to: 0.0, count: self.zeros });
+        let edges = self.occupied().map(|(bucket, count)| {
+            let (low, high) = (f64::from(bucket) * LOG_WIDTH, f64::from(bucket + 1) * LOG_WIDTH);
+            let from = if low <= -LOG_RANGE { 0.0 } else { low.exp() };
+            let to = if high >= LOG_RANGE { f64::INFINITY } else { high.exp() };
+            // Rounding of the logarithm can move a value across an edge by a few ulps.
+            Bin { from: (from * (1.0 - 1e-12)).max(min), to: (to * (1.0 + 1e-12)).min(max), count }
+        });
+        zeros.into_iter().chain(edges).collect()
     }
 
     fn occupied(&self) -> impl Iterator<Item = (i32, u64)> + '_ {

@@ -1,18 +1,22 @@
 //! Plain numerical methods: f64 in, f64 out.
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
-//! Pareto fit, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
+//! Pareto fit, evidence against a mean of one, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
 
+mod evidence;
 mod histogram;
 mod intervals;
+mod multiplicity;
 mod pareto;
 mod quantile;
 mod sum;
 mod tail;
 mod weighted_mean;
 
+pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
 pub use histogram::RelativeHistogram;
 pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
+pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};
 pub use pareto::{
     GeneralizedPareto, NotAssessable, ParetoK, fit_generalized_pareto, pareto_k, pareto_k_limit, tail_length,
 };

@@ -1,0 +1,130 @@
+//! A real log with known truth: 60,000 comparisons, every propensity known. Skipped where the data is not there.
+
+use crate::support::{AS_OF, Sandbox, command, shared, text};
+use counterweight::report::{Report, Status, Verdict};
+use serde_json::Value;
+use std::path::Path;
+
+const COLUMNS: &str = "{id: event_id, prompt: prompt_id, response_a: response_a, response_b: response_b, label: label, \
+    propensity: propensity, target_propensity: target_propensity, mechanism: mechanism, annotator: annotator_id, \
+    timestamp: timestamp, generator_a: generator_a, generator_b: generator_b}";
+
+/// A folder with the arena's regime and an audit document that maps every column of that log explicitly.
+fn folder(arena: &Path, log: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("regime.yaml", std::fs::read(arena.join("regime.yaml")).unwrap());
+    sandbox.write(
+        "audit.yaml",
+        format!(
+            "schema: counterweight/audit/v1\nregime: regime.yaml\npolicy: standard\nlogs:\n  path: {}\n  columns: {COLUMNS}\n  \
+             cluster: prompt\n  selection: every comparison that was shown was labelled\n",
+            arena.join(log).display()
+        ),
+    );
+    sandbox
+}
+
+fn close(actual: f64, expected: &Value, tolerance: f64, what: &str) {
+    let expected = expected.as_f64().unwrap();
+    assert!((actual / expected - 1.0).abs() <= tolerance, "{what}: {actual} is not {expected}");
+}
+
+#[test]
+fn weights_agree_with_the_enumerated_truth() {
+    let Some(arena) = shared("data/arena") else { return };
+    let report: Report = folder(&arena, "logs.parquet").audit("audit.yaml").unwrap();
+    let truth: Value = serde_json::from_slice(&std::fs::read(arena.join("truth.json")).unwrap()).unwrap();
+    let truth = &truth["weights_empirical_pO"];
+    let weights = report.weights.unwrap();
+    assert_eq!(weights.n, 60_000);
+    close(weights.mean, &truth["mean"], 1e-9, "mean");
+    close(weights.mean_square, &truth["mean_sq"], 1e-9, "mean square");
+    close(weights.max, &truth["max"], 1e-9, "max");
+    close(weights.n_eff, &truth["n_eff"], 1e-9, "n_eff");
+    for (level, quantile) in &weights.quantiles {
+        close(*quantile, &truth["quantiles"][level], 1e-3, level);
+    }
+    assert_eq!(weights.quantiles.len(), 8);
+    assert!((weights.n_eff_ratio - 0.131).abs() < 5e-4);
+    assert_eq!((report.verdict, report.exit_code), (Verdict::Diagnostic, 0));
+    let not_passing: Vec<&str> =
+        report.checks.iter().filter(|check| check.status != Status::Pass).map(|check| check.id.as_str()).collect();
+    assert_eq!(not_passing, ["effective-sample-size"]);
+}
+
+#[test]
+fn uniform_pairs_of_the_responses_file_equal_the_logged_target_propensity() {
+    let Some(arena) = shared("data/arena") else { return };
+    let sandbox = folder(&arena, "logs.parquet");
+    let column = sandbox.audit("audit.yaml").unwrap();
+    let regime = String::from_utf8(sandbox.read("regime.yaml")).unwrap();
+    sandbox.write("regime.yaml", regime.replace("pairs: {column: target_propensity}", "pairs: {uniform: responses}"));
+    let audit = String::from_utf8(sandbox.read("audit.yaml")).unwrap();
+    sandbox.write("audit.yaml", format!("{audit}  responses: {}\n", arena.join("responses.parquet").display()));
+    let uniform = sandbox.audit("audit.yaml").unwrap();
+    let (column, uniform) = (column.weights.unwrap(), uniform.weights.unwrap());
+    assert!((column.n_eff / uniform.n_eff - 1.0).abs() < 1e-12 && column.n == uniform.n);
+}
+
+#[test]
+fn every_variant_is_judged_as_its_name_says() {
+    let Some(arena) = shared("data/arena") else { return };
+    let variants: [(&str, i32, Option<(&str, Status)>); 11] = [
+        ("clean", 0, None),
+        ("missing_propensity", 1, Some(("propensity-completeness", Status::Fail))),
+        ("impossible_propensity", 1, Some(("propensity-completeness", Status::Fail))),
+        ("unsupported_cell", 1, Some(("cell-support", Status::Fail))),
+        ("mechanism_changed_silently", 1, Some(("mechanism-provenance", Status::Fail))),
+        ("duplicate_events", 1, Some(("label-integrity", Status::Fail))),
+        ("unknown_label", 1, Some(("label-integrity", Status::Fail))),
+        ("null_covariate", 1, Some(("covariate-completeness", Status::Fail))),
+        ("cell_outside_target", 0, Some(("cell-support", Status::Warn))),
+        ("no_propensity_column", 2, None),
+        ("empty", 2, None),
+    ];
+    for (variant, code, expected) in variants {
+        let sandbox = folder(&arena, &format!("variants/{variant}.parquet"));
+        let output = sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--format", "json"]);
+        let (stdout, stderr) = text(&output);
+        assert_eq!(output.status.code(), Some(code), "{variant}: {stderr}");
+        if code == 2 {
+            assert!(stderr.contains("error:") && stdout.is_empty(), "{variant}: {stdout}{stderr}");
+            continue;
+        }
+        let report: Report = serde_json::from_str(&stdout).unwrap();
+        for check in &report.checks {
+            match expected {
+                Some((id, status)) if check.id == id => {
+                    assert_eq!(check.status, status, "{variant}: {}", check.message)
+                }
+                None => assert_ne!(check.status, Status::Fail, "{variant}: {} {}", check.id, check.message),
+                _ => {}
+            }
+        }
+        match variant {
+            "unsupported_cell" => assert!((report.unsupported_target_mass - 0.1).abs() < 1e-12),
+            "duplicate_events" => assert_eq!(report.rows.excluded["duplicate_id"], 1500),
+            "unknown_label" => assert_eq!(report.rows.excluded["unknown_label"], 1),
+            "null_covariate" => assert_eq!(report.rows.excluded["missing_covariate"], 1),
+            "cell_outside_target" => {
+                let outside: Vec<_> = report.cells.iter().filter(|cell| cell.p_target <= 0.0).collect();
+                assert_eq!((outside.len(), outside[0].n), (1, 1));
+                assert!(outside[0].weight_share <= 0.0, "it weighs nothing");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn the_shared_audit_file_runs_and_says_that_candidates_are_not_evaluated() {
+    let Some(arena) = shared("data/arena") else { return };
+    let sandbox = Sandbox::new();
+    let out = sandbox.path("report").display().to_string();
+    let output =
+        command().arg("audit").arg(arena.join("audit.yaml")).args(["--as-of", AS_OF, "--out", &out]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output).1);
+    let report = String::from_utf8(sandbox.read("report/report.md")).unwrap();
+    let (decision, _) = report.split_once("\n## ").unwrap();
+    assert!(decision.contains("not evaluated"), "{decision}");
+}
