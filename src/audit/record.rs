@@ -115,7 +115,7 @@ fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
                 id: mechanism.id.clone(),
                 description: mechanism.description.clone(),
                 max_pair_ratio: mechanism.max_pair_ratio,
-                rows: counts.map(|counts| counts.rows.get(&mechanism.id).copied().unwrap_or(0)),
+                rows: counts.map(|counts| counts.rows.get(&mechanism.id).map_or(0, |counted| counted.rows)),
             })
             .collect(),
         critical: regime.critical.clone(),

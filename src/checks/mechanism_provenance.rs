@@ -16,8 +16,12 @@ pub(super) static CHECK: Check = Check {
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let counts = evidence.statistics.mechanisms.clone().unwrap_or_default();
     let declared: BTreeSet<&str> = evidence.regime.mechanisms.iter().map(|mechanism| mechanism.id.as_str()).collect();
-    let undeclared: Vec<(&String, u64)> =
-        counts.rows.iter().filter(|(id, _)| !declared.contains(id.as_str())).map(|(id, n)| (id, *n)).collect();
+    let undeclared: Vec<(&String, u64)> = counts
+        .rows
+        .iter()
+        .filter(|(id, _)| !declared.contains(id.as_str()))
+        .map(|(id, counted)| (id, counted.rows))
+        .collect();
     let read = evidence.statistics.rows_read;
     let bad = counts.missing + undeclared.iter().map(|(_, n)| n).sum::<u64>();
     let limit = at_most("max_undeclared_share", limits.number("max_undeclared_share")?);

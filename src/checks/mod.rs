@@ -9,6 +9,7 @@ mod effective_sample_size;
 mod finding;
 mod label_integrity;
 mod mechanism_provenance;
+mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
 mod required_fields;
@@ -71,10 +72,11 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 10] = [
+pub static CHECKS: [&Check; 11] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
+    &propensity_calibration::CHECK,
     &mechanism_provenance::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,

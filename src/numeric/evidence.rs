@@ -27,13 +27,15 @@ pub fn log_e_value_above_one(bins: &[Bin]) -> f64 {
     mixture(|lambda| sum(bins, |bin| (lambda * (bin.from - 1.0)).ln_1p()), 1.0)
 }
 
-/// Natural logarithm of the e-value against "the mean is at least 1", for values that cannot exceed `bound` > 1 by
-/// design. Each value is taken at the upper edge of its bin (at most the bound).
-///
-/// `None` when the bound is not above 1: then only the value 1 has mean 1.
-pub fn log_e_value_below_one(bins: &[Bin], bound: f64) -> Option<f64> {
-    (bound > 1.0 && bound.is_finite())
-        .then(|| mixture(|lambda| sum(bins, |bin| (-lambda * (bin.to.min(bound) - 1.0)).ln_1p()), 1.0 / (bound - 1.0)))
+/// Natural logarithm of the e-value against "the mean is at least 1", for values that cannot exceed `bound` >= 1 by
+/// design. Each value is taken at the upper edge of its bin (at most the bound). With a bound of 1 only the constant 1
+/// has that mean, so that a single value below it is conclusive.
+pub fn log_e_value_below_one(bins: &[Bin], bound: f64) -> f64 {
+    const ROUNDING: f64 = 1e-9;
+    if bound > 1.0 + ROUNDING {
+        return mixture(|lambda| sum(bins, |bin| (-lambda * (bin.to.min(bound) - 1.0)).ln_1p()), 1.0 / (bound - 1.0));
+    }
+    if bins.iter().any(|bin| bin.to < 1.0 - ROUNDING) { f64::INFINITY } else { 0.0 }
 }
 
 /// The logarithm of the mean of exp(f) over the grid: largest/sqrt(2)^j for j = 1 to [`GRID`].

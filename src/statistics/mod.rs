@@ -9,7 +9,7 @@ mod cell;
 pub use cell::{CellStatistics, LabelCounts, RatioMoments, TAIL_CAPACITY};
 
 use crate::declare::{Levels, Problems, Role};
-use crate::logs::{self, Block, Codes, Exclusion, Log, Outcome, Progress, PropensityState};
+use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState};
 use std::collections::BTreeMap;
 
 /// The statistics of a log (or of a shard of one): a commutative monoid under [`Statistics::merge`], up to rounding in
@@ -40,12 +40,31 @@ pub struct PropensityCounts {
 }
 
 /// Rows by mechanism.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MechanismCounts {
-    /// Rows by mechanism identifier.
-    pub rows: BTreeMap<String, u64>,
+    /// By mechanism identifier.
+    pub rows: BTreeMap<String, MechanismRows>,
     /// Rows without one.
     pub missing: u64,
+}
+
+/// The rows of one mechanism.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MechanismRows {
+    /// Rows read.
+    pub rows: u64,
+    /// Largest g_T/g_O of its audited rows; `None` without any.
+    pub max_pair_ratio: Option<f64>,
+}
+
+impl MechanismRows {
+    fn merge(&mut self, other: MechanismRows) {
+        self.rows += other.rows;
+        self.max_pair_ratio = match (self.max_pair_ratio, other.max_pair_ratio) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        };
+    }
 }
 
 /// Scans a log once. `skip` lists the rows to exclude as duplicates, ascending.
@@ -133,16 +152,19 @@ impl Statistics {
 
     fn count_mechanisms(&mut self, block: &Block) {
         let Some(mechanisms) = &block.mechanisms else { return };
-        let mut by_code = vec![0_u64; mechanisms.values.len()];
+        let mut by_code = vec![MechanismRows::default(); mechanisms.values.len()];
         let counts = self.mechanisms.get_or_insert_default();
-        for code in &mechanisms.codes {
+        for (code, (outcome, ratio)) in mechanisms.codes.iter().zip(block.outcomes.iter().zip(&block.pair_ratios)) {
             match usize::try_from(*code).ok().and_then(|code| by_code.get_mut(code)) {
-                Some(count) if *code != Codes::MISSING => *count += 1,
-                _ => counts.missing += 1,
+                Some(own) => {
+                    let max_pair_ratio = (*outcome == Outcome::Audited).then_some(*ratio);
+                    own.merge(MechanismRows { rows: 1, max_pair_ratio });
+                }
+                None => counts.missing += 1,
             }
         }
-        for (value, count) in mechanisms.values.iter().zip(by_code).filter(|(_, count)| *count > 0) {
-            *counts.rows.entry(value.clone()).or_default() += count;
+        for (value, own) in mechanisms.values.iter().zip(by_code).filter(|(_, own)| own.rows > 0) {
+            counts.rows.entry(value.clone()).or_default().merge(own);
         }
     }
 
@@ -167,7 +189,9 @@ impl Statistics {
         if let Some(mechanisms) = other.mechanisms {
             let own = self.mechanisms.get_or_insert_default();
             own.missing += mechanisms.missing;
-            merge_counts(&mut own.rows, mechanisms.rows);
+            for (id, rows) in mechanisms.rows {
+                own.rows.entry(id).or_default().merge(rows);
+            }
         }
     }
 }

@@ -3,9 +3,13 @@
 //! Owns: p_O, the cell factors p_T/p_O, the weight summary. Works from statistics alone.
 //! Must never: read rows, or compare anything with a limit.
 
+mod calibration;
+mod clipping;
 mod summary;
 mod tail;
 
+pub use calibration::{Calibration, CellCalibration};
+pub use clipping::{Clipped, clip};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
@@ -39,6 +43,8 @@ pub struct Weights {
     /// Target-weighted, self-normalised share of comparisons that a wins among the labelled rows of the supported
     /// cells (ties one half); `None` without labelled weight.
     pub share_won_by_a: Option<f64>,
+    /// Evidence against the logged propensities; `None` under `pairs: logged`.
+    pub calibration: Option<Calibration>,
 }
 
 /// One cell's masses and weights.
@@ -105,6 +111,7 @@ pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
         cells,
         labelled,
         share_won_by_a,
+        calibration: calibration::calibrate(statistics, regime),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{CellWeight, QUANTILES, TailShape, tail};
 use crate::declare::Levels;
 use crate::logs::Label;
-use crate::numeric::quantile_linear_of_counts;
+use crate::numeric::{Sum, quantile_linear_of_counts};
 use crate::statistics::{CellStatistics, Statistics};
 use std::collections::BTreeMap;
 
@@ -187,7 +187,12 @@ fn histogram(ascending: &[(f64, u64)], sum: f64) -> Vec<HistogramBin> {
     result
 }
 
+/// The sum of f(weight) over rows.
+pub(super) fn total(values: &[(f64, u64)], f: impl Fn(f64) -> f64) -> f64 {
+    values.iter().map(|(weight, count)| f(*weight) * as_f64(*count)).collect::<Sum>().value()
+}
+
 #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
-fn as_f64(count: u64) -> f64 {
+pub(super) fn as_f64(count: u64) -> f64 {
     count as f64
 }

@@ -1,0 +1,76 @@
+//! Evidence against the logged propensities: under correct ones the pair ratio g_T/g_O has mean 1 in every cell.
+
+use crate::declare::{Levels, Pairs, Regime};
+use crate::numeric::{log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
+use crate::statistics::{RatioMoments, Statistics};
+use std::collections::BTreeMap;
+
+/// The evidence in every cell with rows. Pairs are drawn independently given prompt and type, so rows need no clustering.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Calibration {
+    /// The bound on g_T/g_O that holds by design for every row of the log; without it "too small" is not testable.
+    pub bound: Option<f64>,
+    /// By cell.
+    pub cells: BTreeMap<Levels, CellCalibration>,
+}
+
+/// One cell's evidence. Values are natural logarithms of e-values: 1/e is a p-value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CellCalibration {
+    /// Audited rows.
+    pub n: u64,
+    /// Mean of g_T/g_O.
+    pub mean: f64,
+    /// Against "the mean is at most 1".
+    pub log_e_above: f64,
+    /// Against "the mean is at least 1"; `None` without a design bound.
+    pub log_e_below: Option<f64>,
+    /// Student's t, a hint only; `None` without spread.
+    pub t: Option<f64>,
+}
+
+/// The evidence of every cell; `None` under `pairs: logged`, where the ratio is 1 by declaration.
+pub(super) fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration> {
+    if regime.pairs == Pairs::Logged {
+        return None;
+    }
+    let bound = design_bound(statistics, regime);
+    let cells = statistics.cells.iter().filter(|(_, cell)| cell.audited.n > 0).map(|(levels, cell)| {
+        let bins = cell.histogram.bins(cell.audited.min, cell.audited.max);
+        let mean = mean(&cell.audited);
+        let calibration = CellCalibration {
+            n: cell.audited.n,
+            mean,
+            log_e_above: log_e_value_above_one(&bins),
+            log_e_below: bound.map(|bound| log_e_value_below_one(&bins, bound)),
+            t: t_test_of_mean_one(cell.audited.n, mean, standard_deviation(&cell.audited, mean)).map(|(t, _)| t),
+        };
+        (levels.clone(), calibration)
+    });
+    Some(Calibration { bound, cells: cells.collect() })
+}
+
+/// The largest `max_pair_ratio` of the mechanisms that drew the log's rows (of all declared ones where the log does not
+/// name them); `None` when one of them declares none.
+fn design_bound(statistics: &Statistics, regime: &Regime) -> Option<f64> {
+    let drew = |id: &str| statistics.mechanisms.as_ref().is_none_or(|counts| counts.rows.contains_key(id));
+    let bounds: Option<Vec<f64>> = regime
+        .mechanisms
+        .iter()
+        .filter(|mechanism| drew(&mechanism.id))
+        .map(|mechanism| mechanism.max_pair_ratio)
+        .collect();
+    bounds?.into_iter().max_by(f64::total_cmp)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
+fn mean(moments: &RatioMoments) -> f64 {
+    moments.sum.value() / moments.n as f64
+}
+
+/// From the sums: exact enough for a hint.
+#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
+fn standard_deviation(moments: &RatioMoments, mean: f64) -> f64 {
+    let n = moments.n as f64;
+    ((moments.sum_of_squares.value() - n * mean * mean).max(0.0) / (n - 1.0)).sqrt()
+}
