@@ -4,6 +4,7 @@
 mod architecture;
 mod arena;
 mod cli;
+mod evidence;
 mod matrix;
 mod properties;
 mod references;

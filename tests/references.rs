@@ -163,6 +163,34 @@ fn binomial_intervals_as_scipy() {
 }
 
 #[test]
+fn t_tests_and_adjusted_p_values_as_scipy_and_r() {
+    let reference = reference("falsification");
+    let (tolerance, expected) = (number(&reference["relative_tolerance"]), &reference["expected"]);
+    let cells = reference["cells"].as_object().unwrap();
+    let mut p_values = Vec::new();
+    for (name, values) in cells {
+        let values = numbers(values);
+        let n = f64::from(u32::try_from(values.len()).unwrap());
+        let mean = values.iter().sum::<f64>() / n;
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        let (t, p) = numeric::t_test_of_mean_one(u64::try_from(values.len()).unwrap(), mean, deviation).unwrap();
+        assert_close(mean, number(&expected["mean"][name]), tolerance, &format!("{name} mean"));
+        assert_close(t, number(&expected["t"][name]), tolerance, &format!("{name} t"));
+        assert_close(p, number(&expected["p"][name]), tolerance, &format!("{name} p"));
+        p_values.push(p);
+    }
+    for (method, adjusted) in [
+        ("holm", numeric::holm(&p_values)),
+        ("bh", numeric::benjamini_hochberg(&p_values)),
+        ("by", numeric::benjamini_yekutieli(&p_values)),
+    ] {
+        for (name, adjusted) in cells.keys().zip(adjusted) {
+            assert_close(adjusted, number(&expected[method][name]), tolerance, &format!("{name} {method}"));
+        }
+    }
+}
+
+#[test]
 fn the_reliability_limit_of_k_grows_to_seven_tenths() {
     // min(1 - 1/log10 n, 0.7): 1/2 at n = 100, 2/3 at 1,000, 0.7 from 10^(10/3) on.
     for (n, expected) in [(100, 0.5), (1000, 2.0 / 3.0), (2154, 0.7), (60_000, 0.7)] {

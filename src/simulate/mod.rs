@@ -14,5 +14,6 @@ mod rows;
 mod world;
 
 pub use defect::{Defect, plant};
+pub use random::Random;
 pub use rows::{Row, columns, example, rows};
 pub use world::{CellTruth, Prompt, Truth, UserType, World};

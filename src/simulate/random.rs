@@ -2,12 +2,13 @@
 
 /// SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA).
 #[derive(Debug, Clone)]
-pub(super) struct Random {
+pub struct Random {
     state: u64,
 }
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Random {
+    /// A generator whose draws follow from the seed alone.
+    pub fn new(seed: u64) -> Random {
         Random { state: seed }
     }
 
@@ -20,13 +21,13 @@ impl Random {
     }
 
     /// Uniform on the multiples of 2^-53 in [0, 1).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub fn unit(&mut self) -> f64 {
         const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
         (self.next() >> 11) as f64 * STEP
     }
 
     /// Uniform on 0..n up to a bias of n / 2^64; 0 for n = 0.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
