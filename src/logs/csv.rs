@@ -5,9 +5,9 @@
 use super::columns::{Use, Wanted, shortened};
 use super::files::{Opened, text_reader};
 use super::fold::TextRows;
-use super::{LogFile, ndjson, problem};
+use super::{LogFile, failure, ndjson};
 use crate::declare::Problem;
-use arrow::array::{Array as _, ArrayRef, AsArray, StringArray};
+use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::csv::reader::{Decoder, Format, ReaderBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -25,11 +25,11 @@ const MAX_FIELDS: usize = 1 << 20;
 const MAX_BATCH: usize = 1 << 13;
 
 /// Reads the header, and whether a row follows.
-pub(super) fn open(file: &LogFile) -> Result<Opened, Problem> {
+pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
     let reader = text_reader(file).map_err(|error| unreadable(file, &error))?;
     let (schema, rows) =
         Format::default().with_header(true).infer_schema(reader.take(MAX_RECORD), Some(1)).map_err(|error| {
-            problem(
+            failure(
                 &file.name,
                 format!("the header cannot be read: {error}"),
                 "a CSV log starts with a line of column names",
@@ -39,8 +39,8 @@ pub(super) fn open(file: &LogFile) -> Result<Opened, Problem> {
     Ok(Opened { columns, has_rows: rows > 0, footer: None })
 }
 
-fn unreadable(file: &LogFile, error: &std::io::Error) -> Problem {
-    problem(&file.name, format!("the file cannot be read: {error}"), "")
+fn unreadable(file: &LogFile, error: &std::io::Error) -> Vec<Problem> {
+    failure(&file.name, format!("the file cannot be read: {error}"), "")
 }
 
 /// Decodes the wanted columns in runs of `rows` rows (a power of two). Ends after the first problem.
@@ -79,17 +79,18 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fill(&mut self) -> Result<Option<RecordBatch>, Problem> {
+    fn fill(&mut self) -> Result<Option<RecordBatch>, Vec<Problem>> {
+        let (file, rows_done) = (self.file, self.rows_done);
         let mut pending = 0;
         loop {
             let before = self.decoder.capacity();
-            let buffer = self.source.fill_buf().map_err(|error| self.damaged(&error))?;
+            let buffer = self.source.fill_buf().map_err(|error| damaged(file, rows_done, &error))?;
             let used = self.decoder.decode(buffer).map_err(|error| malformed(self.file, self.row(), &error))?;
             self.source.consume(used);
             pending = if self.decoder.capacity() == before { pending + used as u64 } else { 0 };
             if pending > MAX_RECORD {
                 let message = format!("row {} is longer than 64 MiB", self.row());
-                return Err(problem(self.file.name.as_str(), message, "is a quote left open?"));
+                return Err(failure(self.file.name.as_str(), message, "is a quote left open?"));
             }
             if used == 0 || self.decoder.capacity() == 0 {
                 break;
@@ -106,31 +107,30 @@ impl Reader<'_> {
         self.rows_done + (self.batch_rows - self.decoder.capacity()) as u64 + 1
     }
 
-    fn damaged(&self, error: &std::io::Error) -> Problem {
-        let message = format!("the file cannot be read on after row {}: {error}", self.rows_done);
-        problem(&self.file.name, message, "is it cut short?")
-    }
-
-    fn without_text(&self, batch: RecordBatch) -> Result<RecordBatch, Problem> {
+    fn without_text(&self, batch: RecordBatch) -> Result<RecordBatch, Vec<Problem>> {
         let schema: SchemaRef = batch.schema();
         let columns = schema.fields().iter().zip(batch.columns());
         let columns = columns.map(|(field, array)| {
             if self.stand_in.contains(field.name()) { presence(array.as_string()) } else { ArrayRef::clone(array) }
         });
         RecordBatch::try_new(Arc::clone(&schema), columns.collect())
-            .map_err(|error| problem(&self.file.name, error.to_string(), ""))
+            .map_err(|error| failure(&self.file.name, error.to_string(), ""))
     }
+}
+
+fn damaged(file: &LogFile, rows_done: u64, error: &std::io::Error) -> Vec<Problem> {
+    let message = format!("the file cannot be read on after row {rows_done}: {error}");
+    failure(&file.name, message, "is it cut short?")
 }
 
 /// A stand-in for every value that is there.
 fn presence(array: &StringArray) -> ArrayRef {
     let stand_in = |value: Option<&str>| value.filter(|text| !super::convert::is_missing(text)).map(|_| "x");
     let column: StringArray = array.iter().map(stand_in).collect();
-    debug_assert_eq!(column.len(), array.len());
     Arc::new(column)
 }
 
-fn malformed(file: &LogFile, row: u64, error: &ArrowError) -> Problem {
+fn malformed(file: &LogFile, row: u64, error: &ArrowError) -> Vec<Problem> {
     let text = match error {
         ArrowError::CsvError(text) => text.clone(),
         other => other.to_string(),
@@ -150,7 +150,7 @@ fn malformed(file: &LogFile, row: u64, error: &ArrowError) -> Problem {
         },
         None => text,
     };
-    problem(
+    failure(
         &file.name,
         message,
         "every row needs as many fields as the header; quote fields that hold commas or line breaks",
@@ -158,7 +158,7 @@ fn malformed(file: &LogFile, row: u64, error: &ArrowError) -> Problem {
 }
 
 impl Iterator for Reader<'_> {
-    type Item = Result<RecordBatch, Problem>;
+    type Item = Result<RecordBatch, Vec<Problem>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.fill().transpose()

@@ -7,7 +7,7 @@
 use super::columns::{Use, Wanted};
 use super::convert::{as_text, is_missing};
 use super::fold::{self, Piece, Source};
-use super::{Duplicates, Log, Progress, problem};
+use super::{Duplicates, Log, Progress, failure};
 use crate::declare::{Problem, Problems};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter_record_batch};
@@ -38,7 +38,7 @@ pub fn duplicates(log: &Log, progress: &dyn Progress) -> Result<Option<Duplicate
     let missing_ids = keys.missing;
     let repeated = repeated(keys.parts).map_err(|error| {
         let message = format!("the ids in column `{id}` cannot be compared: {error}");
-        Problems(vec![problem(log.files.first().map_or("", |file| &file.name), message, "")])
+        Problems(failure(log.files.first().map_or("", |file| &file.name), message, ""))
     })?;
     let mut found = if repeated.is_empty() { Duplicates::default() } else { copies(log, id, &repeated, progress)? };
     found.missing_ids = missing_ids;
@@ -84,7 +84,7 @@ fn row_keys(piece: &Piece<'_>, id: &str, integers: bool) -> Result<Vec<Option<u6
     let Some(array) = piece.batch.column_by_name(id) else { return Ok(Vec::new()) };
     let failed = |error: ArrowError| {
         let message = format!("column `{id}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
-        vec![problem(&piece.file.name, message, "")]
+        failure(&piece.file.name, message, "")
     };
     if integers && *array.data_type() == DataType::UInt64 {
         return Ok(array.as_primitive::<UInt64Type>().iter().collect());
@@ -187,7 +187,7 @@ fn candidates(log: &Log, piece: &Piece<'_>, id: &str, repeated: &HashSet<u64>) -
     }
     let failed = |error: ArrowError| {
         let message = format!("rows from {} on cannot be compared: {error}", piece.row_in_file + 1);
-        vec![problem(&piece.file.name, message, "")]
+        failure(&piece.file.name, message, "")
     };
     let batch = filter_record_batch(&piece.batch, &BooleanArray::from(chosen)).map_err(failed)?;
     let mut digests = vec![Sha256::new(); rows.len()];

@@ -1,6 +1,6 @@
 //! Finding a log's files and learning what each holds: format, columns, whether there are rows.
 
-use super::{Compression, Format, LogFile, csv, ndjson, parquet, problem};
+use super::{Compression, Format, LogFile, csv, failure, ndjson, parquet, problem};
 use crate::declare::Problem;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -40,21 +40,21 @@ pub(super) fn open_all(folder: &Path, written: &str, problems: &mut Vec<Problem>
                 files.push(file);
                 all.push(opened);
             }
-            Err(more) => problems.push(more),
+            Err(more) => problems.extend(more),
         }
     }
     (files, all)
 }
 
 /// The file of a single path.
-pub(super) fn single(folder: &Path, written: &str) -> Result<LogFile, Problem> {
+pub(super) fn single(folder: &Path, written: &str) -> Result<LogFile, Vec<Problem>> {
     log_file(written.to_owned(), folder.join(written))
 }
 
 /// Reads what a file says about itself.
-pub(super) fn open(file: &LogFile) -> Result<Opened, Problem> {
+pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
     if file.bytes == 0 {
-        return Err(problem(&file.name, "the file is empty (0 bytes)", "remove it, or write it again"));
+        return Err(failure(&file.name, "the file is empty (0 bytes)", "remove it, or write it again"));
     }
     match file.format {
         Format::Parquet => parquet::open(file),
@@ -81,21 +81,21 @@ pub(super) fn text_reader(file: &LogFile) -> std::io::Result<Box<dyn BufRead + S
 fn find(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
     let path = folder.join(written);
     if path.is_dir() {
-        return list(written, &path).map_err(|problem| vec![problem]);
+        return list(written, &path);
     }
     if path.exists() {
-        return single(folder, written).map(|file| vec![file]).map_err(|problem| vec![problem]);
+        return single(folder, written).map(|file| vec![file]);
     }
     if written.contains(['*', '?', '[']) {
         return expand(folder, written);
     }
     let message = format!("there is no file, folder or match of a glob at `{}`", path.display());
-    Err(vec![problem(written, message, "the path is relative to the audit document")])
+    Err(failure(written, message, "the path is relative to the audit document"))
 }
 
 /// The files with a known extension directly in a folder, by path.
-fn list(written: &str, path: &Path) -> Result<Vec<LogFile>, Problem> {
-    let unreadable = |error: std::io::Error| problem(written, format!("the folder cannot be read: {error}"), "");
+fn list(written: &str, path: &Path) -> Result<Vec<LogFile>, Vec<Problem>> {
+    let unreadable = |error: std::io::Error| failure(written, format!("the folder cannot be read: {error}"), "");
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -105,7 +105,7 @@ fn list(written: &str, path: &Path) -> Result<Vec<LogFile>, Problem> {
     }
     if names.is_empty() {
         let help = format!("looked for files directly in it that end in {EXTENSIONS}");
-        return Err(problem(written, "the folder holds no log file", help));
+        return Err(failure(written, "the folder holds no log file", help));
     }
     names.sort();
     let prefix = written.trim_end_matches('/');
@@ -120,7 +120,7 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
     } else {
         Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(written).to_string_lossy().into_owned()
     };
-    let invalid = |error: glob::PatternError| vec![problem(written, format!("not a valid glob: {}", error.msg), "")];
+    let invalid = |error: glob::PatternError| failure(written, format!("not a valid glob: {}", error.msg), "");
     let mut paths = Vec::new();
     let mut problems = Vec::new();
     for found in glob::glob(&pattern).map_err(invalid)? {
@@ -131,7 +131,7 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
         }
     }
     if paths.is_empty() && problems.is_empty() {
-        return Err(vec![problem(written, "no file matches", format!("looked for `{pattern}`"))]);
+        return Err(failure(written, "no file matches", format!("looked for `{pattern}`")));
     }
     paths.sort();
     let mut files = Vec::new();
@@ -139,21 +139,21 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
         match log_file(name, path) {
             Ok(file) => files.push(file),
-            Err(more) => problems.push(more),
+            Err(more) => problems.extend(more),
         }
     }
     if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
-fn log_file(name: String, path: PathBuf) -> Result<LogFile, Problem> {
+fn log_file(name: String, path: PathBuf) -> Result<LogFile, Vec<Problem>> {
     let Some(format) = format_of(&path) else {
         let message = "the file's extension says no known format";
-        return Err(problem(&name, message, format!("log files end in {EXTENSIONS}")));
+        return Err(failure(&name, message, format!("log files end in {EXTENSIONS}")));
     };
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => Ok(LogFile { name, path, format, bytes: metadata.len(), rows: None }),
-        Ok(_) => Err(problem(&name, "this is not a file", "")),
-        Err(error) => Err(problem(&name, format!("the file cannot be read: {error}"), "")),
+        Ok(_) => Err(failure(&name, "this is not a file", "")),
+        Err(error) => Err(failure(&name, format!("the file cannot be read: {error}"), "")),
     }
 }
 

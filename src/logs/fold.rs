@@ -84,7 +84,7 @@ fn perform<A>(
     let mut part = new();
     let mut problems = Vec::new();
     match task {
-        Task::Broken(problem) => problems.push(problem),
+        Task::Broken(more) => problems = more,
         Task::Rows(piece) => {
             problems = work(&mut part, &piece).err().unwrap_or_default();
             progress.advance(piece.batch.num_rows() as u64);
@@ -92,7 +92,7 @@ fn perform<A>(
         Task::Group { file, footer, group, first_row, row_in_file } => {
             let mut done = 0;
             for batch in parquet::read(file, footer, group, &source.wanted) {
-                let batch = batch.map_err(|problem| vec![problem])?;
+                let batch = batch?;
                 let rows = batch.num_rows() as u64;
                 let piece = Piece { file, first_row: first_row + done, row_in_file: row_in_file + done, batch };
                 problems.extend(work(&mut part, &piece).err().unwrap_or_default());
@@ -110,11 +110,11 @@ fn perform<A>(
 enum Task<'a> {
     Group { file: &'a LogFile, footer: &'a parquet::Footer, group: usize, first_row: u64, row_in_file: u64 },
     Rows(Piece<'a>),
-    Broken(Problem),
+    Broken(Vec<Problem>),
 }
 
 /// Decoded runs of a text file's rows.
-pub(super) type TextRows<'a> = Box<dyn Iterator<Item = Result<RecordBatch, Problem>> + Send + 'a>;
+pub(super) type TextRows<'a> = Box<dyn Iterator<Item = Result<RecordBatch, Vec<Problem>>> + Send + 'a>;
 
 /// Where the iterator over tasks stands within a file.
 enum Current<'a> {
@@ -164,7 +164,7 @@ impl<'a> Iterator for Tasks<'a> {
                 }
                 Current::Text(batches) => match batches.next() {
                     None => continue,
-                    Some(Err(problem)) => return Some(Task::Broken(problem)),
+                    Some(Err(problems)) => return Some(Task::Broken(problems)),
                     Some(Ok(batch)) => {
                         let rows = batch.num_rows() as u64;
                         (Task::Rows(Piece { file, first_row, row_in_file, batch }), rows)

@@ -286,7 +286,7 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
                 responses = Some(file);
                 *prompts = counts;
             }
-            Err(Problems(more)) => problems.extend(more),
+            Err(more) => problems.extend(more),
         }
     }
     if !problems.is_empty() {
@@ -352,4 +352,9 @@ fn problem(file: &str, message: impl Into<String>, help: impl Into<String>) -> P
         message: message.into(),
         help: (!help.is_empty()).then_some(help),
     }
+}
+
+/// One problem of a file as a whole, as an error.
+fn failure(file: &str, message: impl Into<String>, help: impl Into<String>) -> Vec<Problem> {
+    vec![problem(file, message, help)]
 }

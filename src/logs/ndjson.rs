@@ -5,7 +5,7 @@
 use super::columns::{Use, Wanted, shortened};
 use super::files::{Opened, text_reader};
 use super::fold::TextRows;
-use super::{BLOCK_ROWS, LogFile, problem};
+use super::{BLOCK_ROWS, LogFile, failure};
 use crate::declare::Problem;
 use arrow::array::{ArrayRef, StringBuilder};
 use arrow::compute::concat_batches;
@@ -25,7 +25,7 @@ const MAX_LINE: u64 = 64 << 20;
 const MAX_BATCH: usize = 1 << 13;
 
 /// Reads the keys of the first 65,536 rows, in the order in which they appear.
-pub(super) fn open(file: &LogFile) -> Result<Opened, Problem> {
+pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
     let mut lines = Lines::new(file)?;
     let mut columns = Vec::new();
     let mut seen = HashSet::new();
@@ -49,7 +49,7 @@ pub(super) fn read<'a>(file: &'a LogFile, wanted: &Wanted, rows: usize) -> TextR
     let fields: Vec<Field> = wanted.keys().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let wanted = wanted.iter().map(|(name, how)| (name.clone(), *how)).collect();
     match Lines::new(file) {
-        Err(problem) => Box::new(std::iter::once(Err(problem))),
+        Err(problems) => Box::new(std::iter::once(Err(problems))),
         Ok(lines) => {
             let batch_rows = rows.min(MAX_BATCH);
             let reader = Reader { lines, wanted, schema: Arc::new(Schema::new(fields)), batch_rows };
@@ -62,7 +62,7 @@ pub(super) fn read<'a>(file: &'a LogFile, wanted: &Wanted, rows: usize) -> TextR
 pub(super) fn in_runs<'a>(
     file: &'a LogFile,
     count: usize,
-    mut batches: impl Iterator<Item = Result<RecordBatch, Problem>> + Send + 'a,
+    mut batches: impl Iterator<Item = Result<RecordBatch, Vec<Problem>>> + Send + 'a,
 ) -> TextRows<'a> {
     let mut failed = None;
     let mut done = false;
@@ -71,8 +71,8 @@ pub(super) fn in_runs<'a>(
         while !done && run.len() < count {
             match batches.next() {
                 Some(Ok(batch)) => run.push(batch),
-                Some(Err(problem)) => {
-                    failed = Some(problem);
+                Some(Err(problems)) => {
+                    failed = Some(problems);
                     done = true;
                 }
                 None => done = true,
@@ -81,7 +81,7 @@ pub(super) fn in_runs<'a>(
         match run.first() {
             Some(first) => {
                 let whole = concat_batches(&first.schema(), &run);
-                Some(whole.map_err(|error| problem(&file.name, error.to_string(), "")))
+                Some(whole.map_err(|error| failure(&file.name, error.to_string(), "")))
             }
             None => failed.take().map(Err),
         }
@@ -98,26 +98,26 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(file: &'a LogFile) -> Result<Self, Problem> {
+    fn new(file: &'a LogFile) -> Result<Self, Vec<Problem>> {
         let source =
-            text_reader(file).map_err(|error| problem(&file.name, format!("the file cannot be read: {error}"), ""))?;
+            text_reader(file).map_err(|error| failure(&file.name, format!("the file cannot be read: {error}"), ""))?;
         Ok(Lines { file, source, buffer: Vec::new(), number: 0 })
     }
 
     /// Moves to the next line that is not blank; false at the end.
-    fn advance(&mut self) -> Result<bool, Problem> {
+    fn advance(&mut self) -> Result<bool, Vec<Problem>> {
         loop {
             self.buffer.clear();
             self.number += 1;
             let read = (&mut self.source).take(MAX_LINE + 1).read_until(b'\n', &mut self.buffer).map_err(|error| {
                 let message = format!("the file cannot be read on from line {}: {error}", self.number);
-                problem(&self.file.name, message, "is it cut short?")
+                failure(&self.file.name, message, "is it cut short?")
             })?;
             if read == 0 {
                 return Ok(false);
             }
             if read as u64 > MAX_LINE {
-                return Err(problem(&self.file.name, format!("line {} is longer than 64 MiB", self.number), ""));
+                return Err(failure(&self.file.name, format!("line {} is longer than 64 MiB", self.number), ""));
             }
             if self.number == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
                 self.buffer.drain(..3);
@@ -129,7 +129,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Parses the line in the buffer.
-    fn parse<'b, S: DeserializeSeed<'b>>(&'b self, seed: S) -> Result<S::Value, Problem> {
+    fn parse<'b, S: DeserializeSeed<'b>>(&'b self, seed: S) -> Result<S::Value, Vec<Problem>> {
         let mut json = serde_json::Deserializer::from_slice(&self.buffer);
         let parsed = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
         parsed.map_err(|error| {
@@ -137,7 +137,7 @@ impl<'a> Lines<'a> {
             let text = error.to_string();
             let what = text.split_once(" at line ").map_or(text.as_str(), |(what, _)| what);
             let message = format!("line {}, byte {}: {what}", self.number, error.column());
-            problem(&self.file.name, message, "every line of an NDJSON log is one JSON object with scalar values")
+            failure(&self.file.name, message, "every line of an NDJSON log is one JSON object with scalar values")
         })
     }
 }
@@ -151,7 +151,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn fill(&mut self) -> Result<Option<RecordBatch>, Problem> {
+    fn fill(&mut self) -> Result<Option<RecordBatch>, Vec<Problem>> {
         let mut columns: Vec<StringBuilder> = self.wanted.iter().map(|_| StringBuilder::new()).collect();
         let mut rows = 0;
         while rows < self.batch_rows && self.lines.advance()? {
@@ -167,12 +167,12 @@ impl Reader<'_> {
         let arrays = columns.into_iter().map(|mut column| Arc::new(column.finish()) as ArrayRef).collect();
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map(Some)
-            .map_err(|error| problem(&self.lines.file.name, error.to_string(), ""))
+            .map_err(|error| failure(&self.lines.file.name, error.to_string(), ""))
     }
 }
 
 impl Iterator for Reader<'_> {
-    type Item = Result<RecordBatch, Problem>;
+    type Item = Result<RecordBatch, Vec<Problem>>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.fill().transpose()

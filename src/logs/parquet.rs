@@ -8,7 +8,7 @@
 
 use super::columns::Wanted;
 use super::files::Opened;
-use super::{BLOCK_ROWS, LogFile, problem};
+use super::{BLOCK_ROWS, LogFile, failure};
 use crate::declare::Problem;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
@@ -52,8 +52,8 @@ impl Footer {
 }
 
 /// Reads and checks a file's footer.
-pub(super) fn open(file: &LogFile) -> Result<Opened, Problem> {
-    let bad = |message: String| problem(&file.name, message, "write the file again");
+pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
+    let bad = |message: String| failure(&file.name, message, "write the file again");
     let handle = File::open(&file.path).map_err(|error| bad(format!("the file cannot be read: {error}")))?;
     let metadata = guarded(|| load(&handle))
         .ok_or_else(|| bad("the Parquet decoder failed on the footer".to_owned()))?
@@ -111,12 +111,10 @@ fn has_dictionary(metadata: &ArrowReaderMetadata, root: usize) -> bool {
 }
 
 fn is_dictionary_encoded(chunk: &ColumnChunkMetaData) -> bool {
-    #[expect(deprecated, reason = "old writers still write it")]
-    let old = Encoding::PLAIN_DICTIONARY;
     chunk.dictionary_page_offset().is_some()
         && chunk
             .page_encoding_stats_mask()
-            .is_none_or(|mask| mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(old))
+            .is_none_or(|mask| mask.is_only(Encoding::RLE_DICTIONARY) || mask.is_only(Encoding::PLAIN_DICTIONARY))
 }
 
 /// The rows of each row group, if the footer does not contradict itself or the file's size.
@@ -154,16 +152,16 @@ pub(super) fn read<'a>(
     footer: &Footer,
     group: usize,
     wanted: &Wanted,
-) -> impl Iterator<Item = Result<RecordBatch, Problem>> + use<'a> {
+) -> impl Iterator<Item = Result<RecordBatch, Vec<Problem>>> + use<'a> {
     let mut rows = 0;
     let expected = footer.groups.get(group).copied().unwrap_or(0);
     let mut reader = Some(start(file, footer, group, wanted));
     std::iter::from_fn(move || {
         let mut current = match reader.take()? {
             Ok(current) => current,
-            Err(problem) => return Some(Err(problem)),
+            Err(problems) => return Some(Err(problems)),
         };
-        let failed = |what: &str| problem(&file.name, format!("{what} row group {group}"), "write the file again");
+        let failed = |what: &str| failure(&file.name, format!("{what} row group {group}"), "write the file again");
         match guarded(|| current.next()) {
             None => Some(Err(failed("the Parquet decoder failed on"))),
             Some(Some(Err(error))) => Some(Err(failed(&format!("the Parquet decoder says `{error}` of")))),
@@ -180,8 +178,13 @@ pub(super) fn read<'a>(
     })
 }
 
-fn start(file: &LogFile, footer: &Footer, group: usize, wanted: &Wanted) -> Result<ParquetRecordBatchReader, Problem> {
-    let unreadable = |why: String| problem(&file.name, why, "");
+fn start(
+    file: &LogFile,
+    footer: &Footer,
+    group: usize,
+    wanted: &Wanted,
+) -> Result<ParquetRecordBatchReader, Vec<Problem>> {
+    let unreadable = |why: String| failure(&file.name, why, "");
     let handle = File::open(&file.path).map_err(|error| unreadable(format!("the file cannot be read: {error}")))?;
     let fields = footer.metadata.schema().fields();
     let roots = (0..fields.len()).filter(|root| wanted.contains_key(fields[*root].name()));

@@ -6,7 +6,7 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Label, Outcome, PropensityState, problem};
+use super::{Block, Codes, Exclusion, Label, Outcome, PropensityState, failure, problem};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
@@ -65,21 +65,21 @@ fn column<'a>(piece: &'a Piece<'_>, name: &str) -> Result<&'a ArrayRef, Vec<Prob
     piece
         .batch
         .column_by_name(name)
-        .ok_or_else(|| vec![problem(&piece.file.name, format!("column `{name}` was there and is gone"), "")])
+        .ok_or_else(|| failure(&piece.file.name, format!("column `{name}` was there and is gone"), ""))
 }
 
 fn codes(piece: &Piece<'_>, name: &str) -> Result<Codes, Vec<Problem>> {
-    convert::codes(column(piece, name)?).map_err(|error| vec![unreadable(piece, name, &error)])
+    convert::codes(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
 }
 
-fn unreadable(piece: &Piece<'_>, name: &str, error: &arrow::error::ArrowError) -> Problem {
+fn unreadable(piece: &Piece<'_>, name: &str, error: &arrow::error::ArrowError) -> Vec<Problem> {
     let message = format!("column `{name}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
-    problem(&piece.file.name, message, "")
+    failure(&piece.file.name, message, "")
 }
 
 fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> {
     convert::numbers(column(piece, name)?).map_err(|error| match error {
-        NumberError::Type(error) => vec![unreadable(piece, name, &error)],
+        NumberError::Type(error) => unreadable(piece, name, &error),
         NumberError::Values(values) => values
             .into_iter()
             .map(|value| {
@@ -312,7 +312,7 @@ fn is_target_probability(target: &Probabilities, row: usize) -> bool {
 /// How many rows lack a prompt and each of the responses, as far as they are mapped.
 fn missing(plan: &Plan, piece: &Piece<'_>) -> Result<BTreeMap<Role, u64>, Vec<Problem>> {
     let count = |(role, name): &(Role, String)| {
-        let missing = convert::count_missing(column(piece, name)?).map_err(|e| vec![unreadable(piece, name, &e)])?;
+        let missing = convert::count_missing(column(piece, name)?).map_err(|e| unreadable(piece, name, &e))?;
         Ok((*role, missing))
     };
     plan.presence.iter().map(count).collect()
