@@ -127,7 +127,7 @@ fn new_code<'a>(value: &'a str, seen: &mut HashMap<&'a str, u32>, values: &mut V
 /// How many rows have no value.
 ///
 /// # Errors
-/// Never for text; other types do not fail either, but a nested dictionary might.
+/// See [`as_text`]; types other than text do not fail.
 pub(super) fn count_missing(array: &ArrayRef) -> Result<u64, ArrowError> {
     let missing = match array.data_type() {
         DataType::Utf8 => count_missing_text(array.as_string::<i32>()),

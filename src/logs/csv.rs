@@ -27,8 +27,12 @@ const MAX_BATCH: usize = 1 << 13;
 /// Reads the header, and whether a row follows.
 pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
     let reader = text_reader(file).map_err(|error| unreadable(file, &error))?;
-    let (schema, rows) =
-        Format::default().with_header(true).infer_schema(reader.take(MAX_RECORD), Some(1)).map_err(|error| {
+    let (schema, rows) = Format::default()
+        .with_header(true)
+        // Rows of a wrong length are the scan's to name.
+        .with_truncated_rows(true)
+        .infer_schema(reader.take(MAX_RECORD), Some(1))
+        .map_err(|error| {
             failure(
                 &file.name,
                 format!("the header cannot be read: {error}"),

@@ -13,7 +13,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::row::{RowConverter, SortField};
 use polars::prelude::{NamedFrom as _, PlSmallStr, PolarsResult, Series, is_first_distinct};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use sha2::{Digest as _, Sha256};
@@ -201,25 +201,26 @@ fn candidates(log: &Log, piece: &Piece<'_>, id: &str, repeated: &HashSet<u64>) -
     Ok(candidates.map(|((row, id), digest)| Candidate { row, id, digest: digest.finalize().into() }).collect())
 }
 
-/// Adds each row's value of a column to the row's digest: its length and its text, or that it is missing.
+/// Adds each row's value of a column to the row's digest: its length and its bytes, or that it is missing. Scalars are
+/// taken as text, so that the same value in two formats is the same; nested values as arrow's row format.
 fn digest_column(column: &ArrayRef, digests: &mut [Sha256]) -> Result<(), ArrowError> {
-    let scalar = if column.data_type().is_nested() { None } else { plain_text(column).ok() };
-    let formatter = ArrayFormatter::try_new(column, &FormatOptions::default())?;
-    for (row, digest) in digests.iter_mut().enumerate() {
-        let text = match &scalar {
-            Some(texts) => {
-                let texts = texts.as_string::<i32>();
-                texts.is_valid(row).then(|| texts.value(row).to_owned()).filter(|text| !is_missing(text))
-            }
-            None => column.is_valid(row).then(|| formatter.value(row).try_to_string()).transpose()?,
-        };
-        match text {
-            Some(text) => {
-                digest.update((text.len() as u64).to_le_bytes());
-                digest.update(text.as_bytes());
-            }
-            None => digest.update(u64::MAX.to_le_bytes()),
+    let texts = if column.data_type().is_nested() { None } else { plain_text(column).ok() };
+    if let Some(texts) = texts {
+        for (text, digest) in texts.as_string::<i32>().iter().zip(digests) {
+            add_value(digest, text.filter(|text| !is_missing(text)).map(str::as_bytes));
         }
+        return Ok(());
+    }
+    let converter = RowConverter::new(vec![SortField::new(column.data_type().clone())])?;
+    let rows = converter.convert_columns(std::slice::from_ref(column))?;
+    for (index, (row, digest)) in rows.iter().zip(digests).enumerate() {
+        add_value(digest, column.is_valid(index).then(|| row.as_ref()));
     }
     Ok(())
+}
+
+fn add_value(digest: &mut Sha256, value: Option<&[u8]>) {
+    let length = value.map_or(u64::MAX, |bytes| bytes.len() as u64);
+    digest.update(length.to_le_bytes());
+    digest.update(value.unwrap_or_default());
 }
