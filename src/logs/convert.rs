@@ -84,12 +84,13 @@ pub(super) fn codes(array: &ArrayRef) -> Result<Codes, ArrowError> {
 fn dictionary_codes(array: &arrow::array::DictionaryArray<Int32Type>) -> Codes {
     const UNSEEN: u32 = Codes::MISSING - 1;
     let values = array.values().as_string::<i32>();
+    let nulls = array.nulls();
     let mut seen: HashMap<&str, u32> = HashMap::new();
     let mut code_of_key = vec![UNSEEN; values.len()];
     let mut result = Codes { codes: Vec::with_capacity(array.len()), values: Vec::new() };
     for (row, key) in array.keys().values().iter().enumerate() {
         let key = usize::try_from(*key).unwrap_or(usize::MAX);
-        let Some(code) = code_of_key.get_mut(key).filter(|_| array.is_valid(row)) else {
+        let Some(code) = code_of_key.get_mut(key).filter(|_| nulls.is_none_or(|nulls| nulls.is_valid(row))) else {
             result.codes.push(Codes::MISSING);
             continue;
         };

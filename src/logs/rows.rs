@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, HashMap};
 /// A label, and why it is none.
 type JudgedLabel = (Label, Option<Exclusion>);
 
+/// The labels of a block, and why each is none.
+type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
+
 const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
@@ -25,7 +28,7 @@ const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel
 pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
-    let labels = labels(plan, piece)?;
+    let (labels, label_faults) = labels(plan, piece)?;
     let logged = plan.propensity.as_ref().map(|propensity| logged(propensity, piece)).transpose()?;
     let target = target(&plan.target, piece)?;
     let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
@@ -34,7 +37,7 @@ pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Bloc
     for row in 0..rows {
         let (ratio, unusable) = pairs.ratio(row);
         let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
-        let reason = uncovered.or(labels[row].1).or(unusable);
+        let reason = uncovered.or(label_faults[row]).or(unusable);
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
@@ -48,7 +51,7 @@ pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Bloc
         outcomes,
         cell_of_row,
         cells,
-        labels: labels.into_iter().map(|(label, _)| label).collect(),
+        labels,
         pair_ratios,
         propensities: logged.map(|logged| logged.states).unwrap_or_default(),
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
@@ -133,21 +136,21 @@ fn cross(cell_of_row: &mut [u32], cells: &[Levels], covariate: &Codes) -> Vec<Le
     crossed
 }
 
-/// Each row's label. Without a label column every label is missing.
-fn labels(plan: &Plan, piece: &Piece<'_>) -> Result<Vec<JudgedLabel>, Vec<Problem>> {
+/// Each row's label, and why it is none. Without a label column every label is missing.
+fn labels(plan: &Plan, piece: &Piece<'_>) -> Result<JudgedLabels, Vec<Problem>> {
     let Some(name) = &plan.label else {
-        return Ok(vec![MISSING_LABEL; piece.batch.num_rows()]);
+        return Ok((0..piece.batch.num_rows()).map(|_| MISSING_LABEL).unzip());
     };
     let floating =
         matches!(column(piece, name)?.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64);
     if floating && plan.words.is_none() {
-        return Ok(numbers(piece, name)?.iter().map(number_label).collect());
+        return Ok(numbers(piece, name)?.iter().map(number_label).unzip());
     }
     let codes = codes(piece, name)?;
     let words = plan.words.as_ref();
     let by_code: Vec<JudgedLabel> = codes.values.iter().map(|value| text_label(value, words)).collect();
     let judged = codes.codes.iter().map(|code| by_code.get(*code as usize).copied().unwrap_or(MISSING_LABEL));
-    Ok(judged.collect())
+    Ok(judged.unzip())
 }
 
 /// The label that a text stands for: one of the declared words, else `a`, `b`, `tie`, `abstain`, a boolean (true is a) or
