@@ -751,6 +751,19 @@ fn text_where_a_number_belongs_names_row_and_column() {
 }
 
 #[test]
+fn byte_order_marks_and_carriage_returns_are_no_content() {
+    let folder = Folder::new();
+    let blocks = folder.csv("\u{feff}domain,label\r\nx,a\r\n\r\ny,b", Pairs::Logged).unwrap();
+    assert_eq!(
+        (blocks[0].cells.concat(), labels(&blocks)),
+        (vec!["x".to_owned(), "y".to_owned()], vec![Label::A, Label::B])
+    );
+    let lines = "\u{feff}{\"domain\":\"x\",\"label\":\"a\"}\r\n\r\n{\"domain\":\"y\",\"label\":\"b\"}";
+    folder.write("log.jsonl", lines);
+    assert_eq!(rows(&folder.scan("log.jsonl", Pairs::Logged).unwrap()), rows(&blocks));
+}
+
+#[test]
 fn malformed_csv_names_the_row() {
     let folder = Folder::new();
     let said = error(folder.csv("domain,label\nx,a\n\"y\n\",b\nz\n", Pairs::Logged));
@@ -840,8 +853,8 @@ fn damaged_parquet_is_a_problem_and_never_a_panic() {
         assert!(check(&good[..length]), "a file cut short to {length} bytes was read");
     }
     let mut damaged = good.clone();
-    for at in 0..good.len() {
-        damaged[at] = good[at] ^ [0xff, 0x01, 0x80][at % 3];
+    for at in (0..good.len()).step_by(3) {
+        damaged[at] = good[at] ^ [0xff, 0x01, 0x80][at / 3 % 3];
         check(&damaged);
         damaged[at] = good[at];
     }

@@ -92,7 +92,13 @@ fn perform<A>(
         Task::Group { file, footer, group, first_row, row_in_file } => {
             let mut done = 0;
             for batch in parquet::read(file, footer, group, &source.wanted) {
-                let batch = batch?;
+                let batch = match batch {
+                    Ok(batch) => batch,
+                    Err(more) => {
+                        problems.extend(more);
+                        break;
+                    }
+                };
                 let rows = batch.num_rows() as u64;
                 let piece = Piece { file, first_row: first_row + done, row_in_file: row_in_file + done, batch };
                 problems.extend(work(&mut part, &piece).err().unwrap_or_default());
