@@ -5,6 +5,7 @@ mod architecture;
 mod arena;
 mod cli;
 mod evidence;
+mod logs;
 mod matrix;
 mod properties;
 mod references;

@@ -3,14 +3,40 @@
 //! Owns: finding the files, mapping columns to roles, decoding, giving every row exactly one [`Outcome`], handing
 //! rows out in [`Block`]s in file and row order. polars, parquet and the arrow readers are used nowhere else.
 //! Must never: know the target masses, keep rows, or drop a row without a reason.
+//!
+//! The way of a row: [`open`] finds the files (`files`) and maps their columns (`columns`); `fold` cuts the files into
+//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` decode a task into arrow record
+//! batches of the wanted columns; `convert` turns arrays into codes and numbers; `rows` judges every row.
+//!
+//! One process-wide effect: the Parquet decoder may panic on hostile bytes. Such a panic is caught and becomes a
+//! problem; so that it prints nothing, the first Parquet file opened wraps the process's panic hook in one that stays
+//! silent on a thread while it decodes (see `parquet`).
 
+mod columns;
+mod convert;
+mod csv;
+mod duplicates;
+mod files;
+mod fold;
+mod ndjson;
+mod parquet;
+mod responses;
+mod rows;
 mod write;
 
+pub use duplicates::duplicates;
 pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
 
-use crate::declare::{Audit, Levels, Problems, Regime, Role};
+use crate::declare::{Audit, Levels, Problem, Problems, Regime, Role};
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::path::PathBuf;
+
+/// Rows in a block: of a Parquet batch, and of a run of a text file.
+const BLOCK_ROWS: usize = 65_536;
+
+/// How many problems a scan collects before it gives up.
+const MAX_PROBLEMS: usize = 20;
 
 /// An opened log: its files, what their columns were taken for, and what is needed to decode them.
 #[derive(Debug)]
@@ -19,8 +45,31 @@ pub struct Log {
     pub files: Vec<LogFile>,
     /// Every column of the first file, in its order.
     pub columns: Vec<String>,
-    /// The column taken for each mapped role.
+    /// The column taken for each mapped role. `log_propensity_parts` appear under [`Role::LogPropensity`], joined by ` + `.
     pub mapped: BTreeMap<Role, String>,
+    /// What was learnt about each of `files` when it was opened.
+    opened: Vec<files::Opened>,
+    /// Which columns the scans decode, and for what.
+    plan: columns::Plan,
+    /// The responses file, when the declaration made it necessary to read it.
+    responses: Option<LogFile>,
+}
+
+impl Log {
+    /// The responses file, if the declaration made it necessary to read it (`pairs: {uniform: responses}`).
+    pub fn responses_file(&self) -> Option<&LogFile> {
+        self.responses.as_ref()
+    }
+
+    /// Whether a logged g_O is mapped in any form: plain, logarithm, or parts of the logarithm.
+    pub fn has_propensity(&self) -> bool {
+        self.plan.propensity.is_some()
+    }
+
+    /// Rows over all files, where the files say it without being read (Parquet).
+    pub fn rows(&self) -> Option<u64> {
+        self.files.iter().map(|file| file.rows).sum()
+    }
 }
 
 /// One file of a log.
@@ -34,6 +83,8 @@ pub struct LogFile {
     pub format: Format,
     /// Its size in bytes.
     pub bytes: u64,
+    /// Its rows, where it says so itself (a Parquet footer); `None` for text formats.
+    pub rows: Option<u64>,
 }
 
 /// How a file is encoded.
@@ -214,29 +265,44 @@ impl Progress for () {
 
 /// Finds the log's files, reads their schemas and maps columns to what the audit needs.
 ///
+/// A folder's files are those with a known extension directly in it; several files are taken in the order of their
+/// paths. An NDJSON file's columns are the keys of its first 65,536 rows.
+///
 /// # Errors
 /// Every problem at once: no such file, an unreadable header, a column that is named but is not there (with those
 /// that are), a covariate or target propensity of the regime that no column carries, a log without rows.
 pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
-    let _ = (audit, regime);
-    unimplemented!()
-}
-
-/// Finds the rows whose id an earlier row has. `None` when no id is mapped.
-///
-/// Memory: the ids and 16 bytes a row.
-///
-/// # Errors
-/// Unreadable or malformed files.
-pub fn duplicates(log: &Log, progress: &dyn Progress) -> Result<Option<Duplicates>, Problems> {
-    let _ = (log, progress);
-    unimplemented!()
+    let mut problems = Vec::new();
+    let (files, opened) = files::open_all(&audit.folder, &audit.logs.path, &mut problems);
+    if files.is_empty() {
+        return Err(Problems(problems));
+    }
+    if problems.is_empty() && !opened.iter().any(|opened| opened.has_rows) {
+        problems.push(problem(&audit.logs.path, "the log holds no rows", "an audit needs at least one comparison"));
+    }
+    let columns::Mapping { mapped, mut plan } = columns::map(&audit.logs, regime, &files, &opened, &mut problems);
+    let mut responses = None;
+    if let Some(prompts) = plan.uniform_prompts() {
+        match responses::count(audit) {
+            Ok((file, counts)) => {
+                responses = Some(file);
+                *prompts = counts;
+            }
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Problems(problems));
+    }
+    let columns = opened.first().map(|opened| opened.columns.clone()).unwrap_or_default();
+    Ok(Log { files, columns, mapped, opened, plan, responses })
 }
 
 /// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
 /// so that neither thread count nor scheduling changes a bit of the result.
 ///
-/// `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending.
+/// `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending. At most twice as many partial results as
+/// threads are alive.
 ///
 /// # Errors
 /// Unreadable or malformed files, text where a number belongs (with row and column); at most 20 problems are kept.
@@ -248,9 +314,13 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
-    let _ = (log, skip, progress, add, merge);
-    let _ = new;
-    unimplemented!()
+    let source = fold::Source { files: &log.files, opened: &log.opened, wanted: log.plan.scan_columns() };
+    let work = |total: &mut A, piece: &fold::Piece<'_>| {
+        let block = rows::judge(&log.plan, piece, skip)?;
+        add(total, &block);
+        Ok(())
+    };
+    fold::fold(&source, "scanning the log", progress, new, &work, merge)
 }
 
 /// Lower-case hexadecimal SHA-256 of a file.
@@ -258,6 +328,35 @@ pub fn scan<A: Send>(
 /// # Errors
 /// The file cannot be read.
 pub fn digest(path: &std::path::Path) -> std::io::Result<String> {
-    let _ = path;
-    unimplemented!()
+    use sha2::Digest as _;
+    let mut file = std::fs::File::open(path)?;
+    let mut hash = sha2::Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => hash.update(&buffer[..n]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A problem of a file as a whole.
+fn problem(file: &str, message: impl Into<String>, help: impl Into<String>) -> Problem {
+    let help = help.into();
+    Problem {
+        file: file.to_owned(),
+        position: None,
+        width: 1,
+        line: None,
+        message: message.into(),
+        help: (!help.is_empty()).then_some(help),
+    }
+}
+
+/// One problem of a file as a whole, as an error.
+fn failure(file: &str, message: impl Into<String>, help: impl Into<String>) -> Vec<Problem> {
+    vec![problem(file, message, help)]
 }

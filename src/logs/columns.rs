@@ -1,0 +1,335 @@
+//! Mapping columns to what the audit needs.
+//!
+//! Owns: which column stands for which role, covariate and pair probability, and which columns a scan decodes.
+//! Must never: read rows.
+
+use super::files::Opened;
+use super::{LogFile, problem};
+use crate::declare::{LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// What a decoded column is used for; of several uses the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Use {
+    /// Only whether there is a value: text formats may put a stand-in for it.
+    Presence,
+    /// Any value, nested ones too, as text.
+    Whole,
+    /// A scalar; nested values are an error.
+    Scalar,
+}
+
+/// The columns that a scan decodes.
+pub(super) type Wanted = BTreeMap<String, Use>;
+
+/// Where a row's logged g_O comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Propensity {
+    /// A column of probabilities.
+    Plain(String),
+    /// Columns of logarithms, summed.
+    Logs(Vec<String>),
+}
+
+/// Where a row's g_T comes from.
+#[derive(Debug, Clone)]
+pub(super) enum TargetPropensity {
+    /// g_T = g_O: the ratio is 1.
+    Logged,
+    /// A column of probabilities.
+    Plain(String),
+    /// A column of logarithms.
+    Log(String),
+    /// Uniform over the ordered pairs of the prompt's responses.
+    Uniform {
+        /// The column of prompts.
+        prompt: String,
+        /// How many responses each prompt has.
+        responses: HashMap<String, u64>,
+    },
+}
+
+/// What the scans need to know about columns.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// The column of each covariate of the regime's cells, in order.
+    pub(super) covariates: Vec<String>,
+    /// The label's column.
+    pub(super) label: Option<String>,
+    /// The declared label alphabet.
+    pub(super) words: Option<LabelWords>,
+    /// The logged g_O.
+    pub(super) propensity: Option<Propensity>,
+    /// g_T.
+    pub(super) target: TargetPropensity,
+    /// The mechanism's column.
+    pub(super) mechanism: Option<String>,
+    /// The columns of prompt, response_a and response_b, as far as they are mapped.
+    pub(super) presence: Vec<(Role, String)>,
+    /// The id's column.
+    pub(super) id: Option<String>,
+    /// Whether every file holds the ids as integers.
+    pub(super) integer_ids: bool,
+    /// The columns of all mapped roles, covariates and pair probabilities.
+    pub(super) mapped: BTreeSet<String>,
+}
+
+/// What mapping gives: the roles, and the plan.
+pub(super) struct Mapping {
+    /// The column of each mapped role.
+    pub(super) mapped: BTreeMap<Role, String>,
+    /// The plan.
+    pub(super) plan: Plan,
+}
+
+impl Plan {
+    /// The responses per prompt, to be filled in, where g_T is uniform over them.
+    pub(super) fn uniform_prompts(&mut self) -> Option<&mut HashMap<String, u64>> {
+        match &mut self.target {
+            TargetPropensity::Uniform { responses, .. } => Some(responses),
+            _ => None,
+        }
+    }
+
+    /// The columns that judging rows needs.
+    pub(super) fn scan_columns(&self) -> Wanted {
+        let scalars = self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(self.numbers());
+        let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
+        wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));
+        if let TargetPropensity::Uniform { prompt, .. } = &self.target {
+            wanted.insert(prompt.clone(), Use::Scalar);
+        }
+        wanted
+    }
+
+    /// The columns that comparing copies of a row needs.
+    pub(super) fn copy_columns(&self) -> Wanted {
+        let mut wanted: Wanted = self.mapped.iter().map(|column| (column.clone(), Use::Whole)).collect();
+        wanted.extend(self.id.iter().map(|id| (id.clone(), Use::Scalar)));
+        wanted
+    }
+
+    /// The columns that must hold numbers.
+    fn numbers(&self) -> Vec<&String> {
+        let mut columns = match &self.propensity {
+            Some(Propensity::Plain(column)) => vec![column],
+            Some(Propensity::Logs(parts)) => parts.iter().collect(),
+            None => Vec::new(),
+        };
+        if let TargetPropensity::Plain(column) | TargetPropensity::Log(column) = &self.target {
+            columns.push(column);
+        }
+        columns
+    }
+}
+
+/// Maps columns to roles, covariates and pair probabilities; what is missing in any file is a problem of that file.
+pub(super) fn map(
+    spec: &LogSpec,
+    regime: &Regime,
+    files: &[LogFile],
+    opened: &[Opened],
+    problems: &mut Vec<Problem>,
+) -> Mapping {
+    let available: BTreeSet<&str> = opened.iter().flat_map(|o| &o.columns).map(String::as_str).collect();
+    conflicts(spec, problems);
+    let mut mapped = roles(spec, &available);
+    let mut required: BTreeMap<String, String> = BTreeMap::new();
+    for (role, column) in &mapped {
+        required.entry(column.clone()).or_insert_with(|| format!("taken for {}", role.name()));
+    }
+    for part in &spec.log_propensity_parts {
+        required.entry(part.clone()).or_insert_with(|| "a part of log_propensity_parts".to_owned());
+    }
+    let covariates: Vec<String> = regime.cells.iter().map(|name| role_or_column(name, &mapped)).collect();
+    for (name, column) in regime.cells.iter().zip(&covariates) {
+        required.entry(column.clone()).or_insert_with(|| format!("the covariate {name} of the regime's cells"));
+    }
+    let target = target(regime, &mapped, problems);
+    if let TargetPropensity::Plain(column) | TargetPropensity::Log(column) = &target {
+        required.entry(column.clone()).or_insert_with(|| "the regime's target propensity".to_owned());
+    }
+    let propensity = propensity(spec, &mapped);
+    if !spec.log_propensity_parts.is_empty() {
+        mapped.insert(Role::LogPropensity, spec.log_propensity_parts.join(" + "));
+    }
+    let presence = [Role::Prompt, Role::ResponseA, Role::ResponseB];
+    let id = mapped.get(&Role::Id).cloned();
+    let plan = Plan {
+        covariates,
+        label: mapped.get(&Role::Label).cloned(),
+        words: spec.labels.clone(),
+        propensity,
+        target,
+        mechanism: mapped.get(&Role::Mechanism).cloned(),
+        presence: presence.into_iter().filter_map(|role| Some((role, mapped.get(&role)?.clone()))).collect(),
+        integer_ids: id.as_ref().is_some_and(|id| opened.iter().all(|o| holds_integers(o, id))),
+        id,
+        mapped: required.keys().cloned().collect(),
+    };
+    for (file, opened) in files.iter().zip(opened) {
+        check_file(file, opened, &required, &plan, problems);
+    }
+    Mapping { mapped, plan }
+}
+
+/// Two explicit forms of one quantity.
+fn conflicts(spec: &LogSpec, problems: &mut Vec<Problem>) {
+    let named = |role| spec.columns.contains_key(&role);
+    let parts = !spec.log_propensity_parts.is_empty();
+    let forms = [named(Role::Propensity), named(Role::LogPropensity), parts];
+    if forms.into_iter().filter(|form| *form).count() > 1 {
+        let message = "propensity, log_propensity and log_propensity_parts say the same thing twice";
+        problems.push(problem(&spec.path, message, "name one of them under logs"));
+    }
+    if named(Role::TargetPropensity) && named(Role::LogTargetPropensity) {
+        let message = "target_propensity and log_target_propensity say the same thing twice";
+        problems.push(problem(&spec.path, message, "name one of them under logs.columns"));
+    }
+}
+
+/// The roles: explicit columns, else canonical names that some file has. A form of g_O (or g_T) that is named explicitly
+/// keeps the canonical names of the other forms from being taken; of two canonical forms the plain one is.
+fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
+    let mut mapped = spec.columns.clone();
+    let parts = !spec.log_propensity_parts.is_empty();
+    for role in Role::ALL {
+        let taken = match role {
+            Role::Propensity => parts || spec.columns.contains_key(&Role::LogPropensity),
+            Role::LogPropensity => parts || mapped.contains_key(&Role::Propensity),
+            Role::TargetPropensity => spec.columns.contains_key(&Role::LogTargetPropensity),
+            Role::LogTargetPropensity => mapped.contains_key(&Role::TargetPropensity),
+            _ => false,
+        };
+        if !taken && !mapped.contains_key(&role) && available.contains(role.canonical()) {
+            mapped.insert(role, role.canonical().to_owned());
+        }
+    }
+    mapped
+}
+
+/// The column of the role with this name, else the column with this name.
+fn role_or_column(name: &str, mapped: &BTreeMap<Role, String>) -> String {
+    Role::from_name(name).and_then(|role| mapped.get(&role)).map_or(name, String::as_str).to_owned()
+}
+
+fn propensity(spec: &LogSpec, mapped: &BTreeMap<Role, String>) -> Option<Propensity> {
+    if !spec.log_propensity_parts.is_empty() {
+        return Some(Propensity::Logs(spec.log_propensity_parts.clone()));
+    }
+    if let Some(column) = mapped.get(&Role::Propensity) {
+        return Some(Propensity::Plain(column.clone()));
+    }
+    mapped.get(&Role::LogPropensity).map(|column| Propensity::Logs(vec![column.clone()]))
+}
+
+fn target(regime: &Regime, mapped: &BTreeMap<Role, String>, problems: &mut Vec<Problem>) -> TargetPropensity {
+    match &regime.pairs {
+        Pairs::Logged => TargetPropensity::Logged,
+        Pairs::Column(name) => {
+            let role = Role::from_name(name);
+            let log_form = mapped.get(&Role::LogTargetPropensity);
+            match (role, log_form) {
+                (Some(Role::TargetPropensity | Role::LogTargetPropensity), Some(column)) => {
+                    TargetPropensity::Log(column.clone())
+                }
+                (Some(Role::LogTargetPropensity | Role::LogPropensity), _) => {
+                    TargetPropensity::Log(role_or_column(name, mapped))
+                }
+                _ => TargetPropensity::Plain(role_or_column(name, mapped)),
+            }
+        }
+        Pairs::UniformResponses => {
+            let prompt = mapped.get(&Role::Prompt).cloned().unwrap_or_default();
+            if prompt.is_empty() {
+                let message =
+                    "pairs: {uniform: responses} needs the prompt of every row, and no column is mapped to prompt";
+                problems.push(problem(
+                    &regime.source.name,
+                    message,
+                    "name it under logs.columns of the audit document",
+                ));
+            }
+            TargetPropensity::Uniform { prompt, responses: HashMap::new() }
+        }
+    }
+}
+
+fn holds_integers(opened: &Opened, column: &str) -> bool {
+    opened
+        .footer
+        .as_ref()
+        .and_then(|footer| footer.data_type(column))
+        .is_some_and(arrow::datatypes::DataType::is_integer)
+}
+
+/// What one file lacks, or holds in a form that cannot be used.
+fn check_file(
+    file: &LogFile,
+    opened: &Opened,
+    required: &BTreeMap<String, String>,
+    plan: &Plan,
+    problems: &mut Vec<Problem>,
+) {
+    if !opened.has_rows && opened.columns.is_empty() {
+        return;
+    }
+    for (column, purpose) in required {
+        match opened.columns.iter().filter(|name| *name == column).count() {
+            0 => problems.push(missing_column(&file.name, column, purpose, &opened.columns)),
+            1 => {}
+            _ => {
+                let message = format!("two columns are called `{column}` ({purpose})");
+                problems.push(problem(&file.name, message, "rename one of them"));
+            }
+        }
+    }
+    let Some(footer) = &opened.footer else { return };
+    for (column, how) in plan.scan_columns() {
+        let Some(data_type) = footer.data_type(&column) else { continue };
+        let number = plan.numbers().contains(&&column);
+        if how == Use::Scalar && data_type.is_nested() || number && !is_number_or_text(data_type) {
+            let needed = if number { "numbers are" } else { "one value a row is" };
+            let message = format!("column `{column}` holds {data_type}, where {needed} needed");
+            problems.push(problem(&file.name, message, "map another column, or convert this one"));
+        }
+    }
+}
+
+/// Says that a column is not there, with the columns that are.
+pub(super) fn missing_column(file: &str, column: &str, purpose: &str, columns: &[String]) -> Problem {
+    const SHOWN: usize = 60;
+    const ALIKE: f64 = 0.8;
+    let similarity = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &column.to_lowercase());
+    let nearest = columns.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+    let hint = match nearest {
+        Some(name) if similarity(name) >= ALIKE => format!("did you mean `{}`? ", shortened(name)),
+        _ => String::new(),
+    };
+    let mut list: Vec<String> = columns.iter().take(SHOWN).map(|name| shortened(name)).collect();
+    if columns.len() > SHOWN {
+        list.push(format!("and {} more", columns.len() - SHOWN));
+    }
+    let help = format!("{hint}the columns are: {}", list.join(", "));
+    problem(file, format!("there is no column `{column}` ({purpose})"), help)
+}
+
+/// Text that fits into a message, without control characters.
+pub(super) fn shortened(text: &str) -> String {
+    const KEPT: usize = 80;
+    let mut short: String = text.chars().take(KEPT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(KEPT).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+fn is_number_or_text(data_type: &arrow::datatypes::DataType) -> bool {
+    use arrow::datatypes::DataType;
+    match data_type {
+        DataType::Dictionary(_, value) => is_number_or_text(value),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        other => other.is_numeric(),
+    }
+}

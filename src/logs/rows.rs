@@ -1,0 +1,322 @@
+//! Judging rows: a decoded batch becomes a [`Block`].
+//!
+//! Owns: the alphabet of labels, what a valid propensity is, the pair ratio, the one outcome of every row.
+//! Must never: decode, or look at rows outside its batch.
+
+use super::columns::{Plan, Propensity, TargetPropensity, shortened};
+use super::convert::{self, NumberError};
+use super::fold::Piece;
+use super::{Block, Codes, Exclusion, Label, Outcome, PropensityState, failure, problem};
+use crate::declare::{LabelWords, Levels, Problem, Role};
+use arrow::array::{Array, ArrayRef, Float64Array};
+use arrow::datatypes::DataType;
+use std::collections::{BTreeMap, HashMap};
+
+/// A label, and why it is none.
+type JudgedLabel = (Label, Option<Exclusion>);
+
+/// The labels of a block, and why each is none.
+type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
+
+const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
+const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
+
+/// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
+///
+/// # Errors
+/// Text where a number belongs, values that have no text form.
+pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
+    let rows = piece.batch.num_rows();
+    let (cell_of_row, cells) = cells(plan, piece)?;
+    let (labels, label_faults) = labels(plan, piece)?;
+    let logged = plan.propensity.as_ref().map(|propensity| logged(propensity, piece)).transpose()?;
+    let target = target(&plan.target, piece)?;
+    let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
+    let mut outcomes = Vec::with_capacity(rows);
+    let mut pair_ratios = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let (ratio, unusable) = pairs.ratio(row);
+        let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
+        let reason = uncovered.or(label_faults[row]).or(unusable);
+        outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
+        pair_ratios.push(ratio);
+    }
+    let first_row = piece.first_row;
+    let from = skip.partition_point(|row| *row < first_row);
+    for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
+        outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
+    }
+    Ok(Block {
+        first_row,
+        outcomes,
+        cell_of_row,
+        cells,
+        labels,
+        pair_ratios,
+        propensities: logged.map(|logged| logged.states).unwrap_or_default(),
+        mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
+        missing: missing(plan, piece)?,
+    })
+}
+
+/// The index within the block of a row of the whole log, if it lies in the block.
+fn outcomes_index(row: u64, first_row: u64, rows: usize) -> Option<usize> {
+    usize::try_from(row.checked_sub(first_row)?).ok().filter(|index| *index < rows)
+}
+
+fn column<'a>(piece: &'a Piece<'_>, name: &str) -> Result<&'a ArrayRef, Vec<Problem>> {
+    piece
+        .batch
+        .column_by_name(name)
+        .ok_or_else(|| failure(&piece.file.name, format!("column `{name}` was there and is gone"), ""))
+}
+
+fn codes(piece: &Piece<'_>, name: &str) -> Result<Codes, Vec<Problem>> {
+    convert::codes(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
+}
+
+fn unreadable(piece: &Piece<'_>, name: &str, error: &arrow::error::ArrowError) -> Vec<Problem> {
+    let message = format!("column `{name}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
+    failure(&piece.file.name, message, "")
+}
+
+fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> {
+    convert::numbers(column(piece, name)?).map_err(|error| match error {
+        NumberError::Type(error) => unreadable(piece, name, &error),
+        NumberError::Values(values) => values
+            .into_iter()
+            .map(|value| {
+                let row = piece.row_in_file + value.row as u64 + 1;
+                let text = shortened(&value.text);
+                let message = format!("row {row}, column `{name}`: `{text}` is not a number");
+                problem(&piece.file.name, message, "write a number, or leave it empty where there is none")
+            })
+            .collect(),
+    })
+}
+
+/// Each row's cell and the cells, in the order in which complete rows first show them.
+fn cells(plan: &Plan, piece: &Piece<'_>) -> Result<(Vec<u32>, Vec<Levels>), Vec<Problem>> {
+    let mut cell_of_row = vec![0; piece.batch.num_rows()];
+    let mut cells = vec![Levels::new()];
+    for name in &plan.covariates {
+        let covariate = codes(piece, name)?;
+        cells = cross(&mut cell_of_row, &cells, &covariate);
+    }
+    Ok((cell_of_row, cells))
+}
+
+/// Crosses the cells so far with one more covariate: recodes the rows in place and returns the new cells.
+fn cross(cell_of_row: &mut [u32], cells: &[Levels], covariate: &Codes) -> Vec<Levels> {
+    const LARGEST_TABLE: usize = 1 << 16;
+    const UNSEEN: u32 = Codes::MISSING;
+    let width = covariate.values.len();
+    let size = cells.len().saturating_mul(width);
+    let mut table = vec![UNSEEN; if size <= LARGEST_TABLE { size } else { 0 }];
+    let mut map: HashMap<(u32, u32), u32> = HashMap::new();
+    let mut crossed: Vec<Levels> = Vec::new();
+    for (cell, code) in cell_of_row.iter_mut().zip(&covariate.codes) {
+        if *cell == Codes::MISSING || *code == Codes::MISSING {
+            *cell = Codes::MISSING;
+            continue;
+        }
+        let (old, level) = (*cell as usize, *code as usize);
+        let slot = match table.get_mut(old * width + level) {
+            Some(slot) => slot,
+            None => map.entry((*cell, *code)).or_insert(UNSEEN),
+        };
+        if *slot == UNSEEN {
+            *slot = u32::try_from(crossed.len()).unwrap_or(Codes::MISSING);
+            let mut levels = cells[old].clone();
+            levels.push(covariate.values[level].clone());
+            crossed.push(levels);
+        }
+        *cell = *slot;
+    }
+    crossed
+}
+
+/// Each row's label, and why it is none. Without a label column every label is missing.
+fn labels(plan: &Plan, piece: &Piece<'_>) -> Result<JudgedLabels, Vec<Problem>> {
+    let Some(name) = &plan.label else {
+        return Ok((0..piece.batch.num_rows()).map(|_| MISSING_LABEL).unzip());
+    };
+    let floating =
+        matches!(column(piece, name)?.data_type(), DataType::Float16 | DataType::Float32 | DataType::Float64);
+    if floating && plan.words.is_none() {
+        return Ok(numbers(piece, name)?.iter().map(number_label).unzip());
+    }
+    let codes = codes(piece, name)?;
+    let words = plan.words.as_ref();
+    let by_code: Vec<JudgedLabel> = codes.values.iter().map(|value| text_label(value, words)).collect();
+    let judged = codes.codes.iter().map(|code| by_code.get(*code as usize).copied().unwrap_or(MISSING_LABEL));
+    Ok(judged.unzip())
+}
+
+/// The label that a text stands for: one of the declared words, else `a`, `b`, `tie`, `abstain`, a boolean (true is a) or
+/// the probability that a is preferred.
+fn text_label(text: &str, words: Option<&LabelWords>) -> JudgedLabel {
+    if let Some(words) = words {
+        let alphabet =
+            [(&words.a, Label::A), (&words.b, Label::B), (&words.tie, Label::Tie), (&words.abstain, Label::Abstain)];
+        let found = alphabet.into_iter().find(|(list, _)| list.iter().any(|word| word == text));
+        return found.map_or(UNKNOWN_LABEL, |(_, label)| (label, None));
+    }
+    match text {
+        "a" | "true" => (Label::A, None),
+        "b" | "false" => (Label::B, None),
+        "tie" => (Label::Tie, None),
+        "abstain" => (Label::Abstain, None),
+        other => other.trim().parse().map_or(UNKNOWN_LABEL, |value| number_label(Some(value))),
+    }
+}
+
+/// The label that a number stands for: the probability that a is preferred. NaN is how tables of floats write a missing
+/// label.
+fn number_label(value: Option<f64>) -> JudgedLabel {
+    match value {
+        None => MISSING_LABEL,
+        Some(p) if p.is_nan() => MISSING_LABEL,
+        Some(p) if !(0.0..=1.0).contains(&p) => UNKNOWN_LABEL,
+        Some(p) if p >= 1.0 => (Label::A, None),
+        Some(p) if p <= 0.0 => (Label::B, None),
+        Some(p) => (Label::Soft(p), None),
+    }
+}
+
+/// A column of probabilities, or of their logarithms.
+struct Probabilities {
+    values: Float64Array,
+    logarithms: bool,
+}
+
+impl Probabilities {
+    /// The value, and its logarithm.
+    fn log(&self, row: usize) -> f64 {
+        let value = self.values.value(row);
+        if self.logarithms { value } else { value.ln() }
+    }
+}
+
+/// The logged g_O and what is wrong with it.
+struct Logged {
+    probabilities: Probabilities,
+    states: Vec<PropensityState>,
+}
+
+fn logged(propensity: &Propensity, piece: &Piece<'_>) -> Result<Logged, Vec<Problem>> {
+    let probabilities = match propensity {
+        Propensity::Plain(name) => Probabilities { values: numbers(piece, name)?, logarithms: false },
+        Propensity::Logs(parts) => Probabilities { values: sum_of_parts(parts, piece)?, logarithms: true },
+    };
+    let judge = if probabilities.logarithms { log_state } else { plain_state };
+    let states = probabilities.values.iter().map(judge).collect();
+    Ok(Logged { probabilities, states })
+}
+
+/// The sum of logged parts of a logarithm; missing where a part is.
+fn sum_of_parts(parts: &[String], piece: &Piece<'_>) -> Result<Float64Array, Vec<Problem>> {
+    let mut columns = Vec::with_capacity(parts.len());
+    let mut problems = Vec::new();
+    for part in parts {
+        match numbers(piece, part) {
+            Ok(column) => columns.push(column),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if columns.len() == 1 {
+        return Ok(columns.swap_remove(0));
+    }
+    let value = |column: &Float64Array, row| column.is_valid(row).then(|| column.value(row));
+    let total = |row| columns.iter().map(|column| value(column, row)).sum::<Option<f64>>();
+    Ok((0..piece.batch.num_rows()).map(total).collect())
+}
+
+fn plain_state(value: Option<f64>) -> PropensityState {
+    match value {
+        None => PropensityState::Invalid(Exclusion::MissingPropensity),
+        Some(p) if !p.is_finite() => PropensityState::Invalid(Exclusion::NonfinitePropensity),
+        Some(p) if p <= 0.0 => PropensityState::Invalid(Exclusion::NonpositivePropensity),
+        Some(p) if p > 1.0 => PropensityState::Invalid(Exclusion::PropensityAboveOne),
+        Some(_) => PropensityState::Valid,
+    }
+}
+
+fn log_state(value: Option<f64>) -> PropensityState {
+    match value {
+        None => PropensityState::Invalid(Exclusion::MissingPropensity),
+        Some(l) if l == f64::NEG_INFINITY => PropensityState::Invalid(Exclusion::NonpositivePropensity),
+        Some(l) if !l.is_finite() => PropensityState::Invalid(Exclusion::NonfinitePropensity),
+        Some(l) if l > 0.0 => PropensityState::Invalid(Exclusion::PropensityAboveOne),
+        Some(_) => PropensityState::Valid,
+    }
+}
+
+/// g_T of every row; `None` under `pairs: logged`.
+fn target(target: &TargetPropensity, piece: &Piece<'_>) -> Result<Option<Probabilities>, Vec<Problem>> {
+    Ok(match target {
+        TargetPropensity::Logged => None,
+        TargetPropensity::Plain(name) => Some(Probabilities { values: numbers(piece, name)?, logarithms: false }),
+        TargetPropensity::Log(name) => Some(Probabilities { values: numbers(piece, name)?, logarithms: true }),
+        TargetPropensity::Uniform { prompt, responses } => {
+            let prompts = codes(piece, prompt)?;
+            let by_code: Vec<Option<f64>> =
+                prompts.values.iter().map(|value| uniform_pair(responses.get(value).copied()?)).collect();
+            let values = prompts.codes.iter().map(|code| by_code.get(*code as usize).copied().flatten()).collect();
+            Some(Probabilities { values, logarithms: false })
+        }
+    })
+}
+
+/// The probability of one ordered pair of distinct responses, 1/(K(K-1)).
+fn uniform_pair(responses: u64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "counts of responses are far below 2^53")]
+    let k = responses as f64;
+    (responses >= 2).then(|| 1.0 / (k * (k - 1.0)))
+}
+
+/// Both pair probabilities of a block.
+struct Pairs<'a> {
+    logged: Option<&'a Logged>,
+    target: Option<&'a Probabilities>,
+}
+
+impl Pairs<'_> {
+    /// A row's ratio g_T/g_O (NaN where there is none), and why it cannot be used.
+    fn ratio(&self, row: usize) -> (f64, Option<Exclusion>) {
+        let Some(target) = self.target else { return (1.0, None) };
+        let Some(logged) = self.logged else { return (f64::NAN, Some(Exclusion::MissingPropensity)) };
+        if let PropensityState::Invalid(reason) = logged.states[row] {
+            return (f64::NAN, Some(reason));
+        }
+        if !is_target_probability(target, row) {
+            return (f64::NAN, Some(Exclusion::InvalidTargetPropensity));
+        }
+        let below = &logged.probabilities;
+        let ratio = if below.logarithms || target.logarithms {
+            (target.log(row) - below.log(row)).exp()
+        } else {
+            target.values.value(row) / below.values.value(row)
+        };
+        (ratio, (!ratio.is_finite()).then_some(Exclusion::NonfinitePropensity))
+    }
+}
+
+/// Whether g_T is a probability: in \[0, 1\], or a logarithm of one.
+fn is_target_probability(target: &Probabilities, row: usize) -> bool {
+    let value = target.values.value(row);
+    let inside = if target.logarithms { value <= 0.0 } else { (0.0..=1.0).contains(&value) };
+    target.values.is_valid(row) && inside
+}
+
+/// How many rows lack a prompt and each of the responses, as far as they are mapped.
+fn missing(plan: &Plan, piece: &Piece<'_>) -> Result<BTreeMap<Role, u64>, Vec<Problem>> {
+    let count = |(role, name): &(Role, String)| {
+        let missing = convert::count_missing(column(piece, name)?).map_err(|e| unreadable(piece, name, &e))?;
+        Ok((*role, missing))
+    };
+    plan.presence.iter().map(count).collect()
+}
