@@ -2,7 +2,7 @@
 
 use crate::checks::{Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Pairs, Problem, Problems, Regime, Severity};
-use crate::logs::{self, Exclusion, Log};
+use crate::logs::{self, Exclusion, Log, LogFile};
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
 use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
@@ -137,30 +137,28 @@ fn inputs(declaration: &Declaration, log: &Log, evidence: &Evidence) -> Result<V
         document("regime", audit.regime.clone(), &regime.source),
         document("policy", audit.policy.clone(), &policy.source),
     ];
-    let one_file = log.files.len() == 1;
+    let only = (log.files.len() == 1).then_some(evidence.statistics.rows_read);
     for file in &log.files {
-        inputs.push(report::Input {
-            role: "log".to_owned(),
-            name: file.name.clone(),
-            sha256: digest(&file.path, &file.name)?,
-            bytes: file.bytes,
-            rows: one_file.then_some(evidence.statistics.rows_read),
-        });
+        inputs.push(report::Input { rows: file.rows.or(only), ..input("log", file)? });
+    }
+    if let Some(file) = log.responses_file() {
+        inputs.push(input("responses", file)?);
     }
     Ok(inputs)
 }
 
-fn digest(path: &Path, name: &str) -> Result<String, Problems> {
-    logs::digest(path).map_err(|error| {
+fn input(role: &str, file: &LogFile) -> Result<report::Input, Problems> {
+    let sha256 = logs::digest(&file.path).map_err(|error| {
         Problems(vec![Problem {
-            file: name.to_owned(),
+            file: file.name.clone(),
             position: None,
             width: 1,
             line: None,
             message: format!("cannot be read for its digest: {error}"),
             help: None,
         }])
-    })
+    })?;
+    Ok(report::Input { role: role.to_owned(), name: file.name.clone(), sha256, bytes: file.bytes, rows: file.rows })
 }
 
 fn rows(evidence: &Evidence) -> report::Rows {

@@ -14,10 +14,7 @@ pub(super) static CHECK: Check = Check {
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let carried = |role: &Role| match role {
-        Role::Propensity => {
-            [Role::Propensity, Role::LogPropensity].iter().any(|form| evidence.mapped.contains_key(form))
-                || !evidence.audit.logs.log_propensity_parts.is_empty()
-        }
+        Role::Propensity => [role, &Role::LogPropensity].iter().any(|form| evidence.mapped.contains_key(form)),
         other => evidence.mapped.contains_key(other),
     };
     let absent = |key| -> Result<Vec<String>, Undetermined> {
