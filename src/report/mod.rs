@@ -1,9 +1,25 @@
 //! The record of an audit and its views.
 //!
-//! Owns: the frozen types of `report.json`, the Markdown and HTML made from them, figures as SVG, SHA256SUMS.
-//! minijinja and pulldown-cmark are used nowhere else.
+//! Owns: the frozen types of `report.json`, the Markdown and HTML made from them, figures as SVG, SHA256SUMS, the
+//! terminal summary. minijinja and pulldown-cmark are used nowhere else.
 //! Must never: compute a statistic or judge one. Everything shown is in the record.
+//!
+//! The views are functions of the record alone: the same record gives the same bytes, whether it comes from memory or
+//! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
+mod assumptions;
+mod escape;
+mod figures;
+mod folder;
+mod format;
+mod json;
 mod record;
+mod render;
+mod summary;
+mod view;
 
+pub use folder::{WriteError, write_folder};
+pub use json::{from_json, to_json};
 pub use record::*;
+pub use render::{RenderError, html, markdown};
+pub use summary::summary_text;

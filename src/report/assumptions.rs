@@ -1,0 +1,132 @@
+//! The assumptions register: what the claim rests on, and which of it this audit tested.
+
+use super::record::{Report, Status};
+use serde::Serialize;
+
+/// One line of the register.
+#[derive(Debug, Serialize)]
+pub(super) struct Assumption {
+    name: &'static str,
+    meaning: String,
+    status: &'static str,
+    by: String,
+}
+
+/// Every assumption, in the order in which the claim leans on them.
+pub(super) fn register(report: &Report) -> Vec<Assumption> {
+    vec![
+        overlap(report),
+        pair_support(report),
+        propensities(report),
+        mechanisms(report),
+        untestable(
+            "Unconfoundedness given the covariates",
+            "Within a cell, which pair was shown has nothing to do with what the person would have preferred.",
+            "nothing in the log can show it; it rests on how the pairs were assigned",
+        ),
+        observed(report),
+        selection(report),
+        untestable(
+            "Independence of rows",
+            "Every row is one more piece of evidence. Rows that share a prompt or an annotator are worth less than the numbers here say.",
+            "not adjusted for in this version; the count of independent comparisons is an upper reading",
+        ),
+        Assumption {
+            name: "Bradley-Terry preferences",
+            meaning: "Preferences follow from one score a response.".to_owned(),
+            status: "not used",
+            by: "no number in this report needs it; training on the logs does".to_owned(),
+        },
+    ]
+}
+
+fn overlap(report: &Report) -> Assumption {
+    tested(
+        report,
+        "Overlap of cells",
+        "Every cell that the target names was logged often enough to learn from.",
+        &["cell-support", "unsupported-target-mass"],
+    )
+}
+
+fn pair_support(report: &Report) -> Assumption {
+    let (status, by) = match report.missing_pair_mass {
+        Some(_) => ("tested", "missing pair mass, section 7"),
+        None if report.regime.pairs == "logged" => ("declared", "the regime: the target pairs are the logged pairs"),
+        None => ("untestable", "this log does not say which pairs could have been shown"),
+    };
+    Assumption {
+        name: "Overlap of pairs",
+        meaning: "Within a cell, every pair that the target would show had a chance of being shown.".to_owned(),
+        status,
+        by: by.to_owned(),
+    }
+}
+
+fn propensities(report: &Report) -> Assumption {
+    tested(
+        report,
+        "Complete propensities",
+        "Every row carries the probability with which its pair was shown.",
+        &["propensity-completeness"],
+    )
+}
+
+fn mechanisms(report: &Report) -> Assumption {
+    let by = match report.regime.mechanisms.len() {
+        0 => "no mechanism is declared".to_owned(),
+        _ => "the declared mechanisms, section 3; only their presence in the log is tested".to_owned(),
+    };
+    Assumption {
+        name: "Correct propensities",
+        meaning: "The logged probabilities are those that the mechanism really used.".to_owned(),
+        status: "declared",
+        by,
+    }
+}
+
+fn observed(report: &Report) -> Assumption {
+    let (status, by) = match report.regime.observed.as_str() {
+        "empirical" => {
+            ("counted", "counted from the audited rows; it says nothing about rows that never reached the log")
+        }
+        _ => ("declared", "the regime states the logged shares by design"),
+    };
+    Assumption {
+        name: "Logged shares of the cells",
+        meaning: "How often each cell was logged is known.".to_owned(),
+        status,
+        by: by.to_owned(),
+    }
+}
+
+fn selection(report: &Report) -> Assumption {
+    let (status, by) = match &report.audit.selection {
+        Some(words) => ("declared", format!("the audit document: {words}")),
+        None => (
+            "not declared",
+            "the audit document has no `selection`: say there how comparisons came to be labelled".to_owned(),
+        ),
+    };
+    Assumption {
+        name: "Selection into labelling",
+        meaning: "Which comparisons were labelled has nothing to do with the answer, given the covariates. Rows missing within a cell are never repaired by weighting.".to_owned(),
+        status,
+        by,
+    }
+}
+
+fn untestable(name: &'static str, meaning: &str, by: &str) -> Assumption {
+    Assumption { name, meaning: meaning.to_owned(), status: "untestable", by: by.to_owned() }
+}
+
+/// Tested where every check that bears on it was computed.
+fn tested(report: &Report, name: &'static str, meaning: &str, ids: &[&str]) -> Assumption {
+    let computed = |id: &&str| {
+        let check = report.checks.iter().find(|check| check.id == **id);
+        let status = check.map(|check| check.status_before_waiver.unwrap_or(check.status));
+        matches!(status, Some(Status::Pass | Status::Warn | Status::Fail))
+    };
+    let status = if ids.iter().all(computed) { "tested" } else { "not tested" };
+    Assumption { name, meaning: meaning.to_owned(), status, by: ids.join(", ") }
+}

@@ -1,0 +1,245 @@
+//! Figures as inline SVG: plain shapes and text, no script, no font, colours that the colour-blind can tell apart.
+
+use super::escape::xml;
+use super::format;
+use super::record::{CellRecord, HistogramBin, WeightsRecord};
+use super::view::levels;
+use std::fmt::Write;
+
+/// Cells that the dumbbell plot draws.
+const CELLS_DRAWN: usize = 30;
+/// Width of every figure, in its own units.
+const WIDTH: f64 = 720.0;
+
+/// Rows and weight over ln w, two panels on one axis. `None` without a drawable histogram.
+pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
+    let scale = LogScale::over(&weights.histogram)?;
+    let rows: Vec<f64> = row_shares(&weights.histogram);
+    let shares: Vec<f64> = weights.histogram.iter().map(|bin| bin.weight_share.max(0.0)).collect();
+    let top = rows.iter().chain(&shares).copied().fold(0.0, f64::max);
+    if top <= 0.0 {
+        return None;
+    }
+    let finding =
+        format!("{} of rows carries {} of the weight", format::share(0.01), format::share(weights.top_share_rows_1pct));
+    let about = format!(
+        "Two histograms over the weight of a row on a logarithmic axis from {} to {}: the share of the rows in each \
+         bin, and the share of the total weight that those rows carry.",
+        format::number(scale.low),
+        format::number(scale.high)
+    );
+    let mut svg = Svg::open(320.0, "weights", &finding, &about);
+    panel(&mut svg, &Panel { top: 34.0, class: "logged", label: "share of the rows (%)", values: &rows, full: top });
+    panel(
+        &mut svg,
+        &Panel { top: 168.0, class: "target", label: "share of the total weight (%)", values: &shares, full: top },
+    );
+    for tick in scale.ticks() {
+        svg.line((scale.x(tick), 264.0), (scale.x(tick), 270.0), "axis");
+        svg.text((scale.x(tick), 284.0), "middle", "", &format::number(tick));
+    }
+    svg.text((PLOT.0 + PLOT.1 / 2.0, 308.0), "middle", "", "weight of a row, logarithmic axis (1: counts as logged)");
+    Some(svg.close(&format!("Figure 8.1. {finding}.")))
+}
+
+/// Logged and target share of each cell, joined by a line, furthest out of proportion first. `None` without a cell
+/// that has mass.
+pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option<String> {
+    let mut sorted: Vec<&CellRecord> =
+        cells.iter().filter(|cell| cell.p_target > 0.0 || cell.p_observed > 0.0).collect();
+    sorted.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then_with(|| a.cell.cmp(&b.cell)));
+    let more = sorted.len().saturating_sub(CELLS_DRAWN);
+    sorted.truncate(CELLS_DRAWN);
+    let worst = sorted.first()?;
+    let full = sorted.iter().map(|cell| cell.p_target.max(cell.p_observed)).fold(0.0, f64::max);
+    let name = |cell: &CellRecord| format::shorten(&levels(covariates, &cell.cell).join(" · "), 30);
+    let finding = format!(
+        "{} makes up {} of the log and should count for {}",
+        name(worst),
+        format::share(worst.p_observed),
+        format::share(worst.p_target)
+    );
+    let about = format!(
+        "One row for each of {} cells, the most under-represented first: a circle at its share of the log, a diamond at its share of the target.",
+        sorted.len()
+    );
+    let bottom = 44.0 + 22.0 * count(sorted.len());
+    let mut svg = Svg::open(bottom + 48.0, "cells", &finding, &about);
+    svg.text((PLOT.0, 18.0), "start", "logged", "● logged");
+    svg.text((PLOT.0 + 80.0, 18.0), "start", "target", "◆ target");
+    share_axis(&mut svg, full, bottom);
+    for (index, cell) in sorted.iter().enumerate() {
+        dumbbell(&mut svg, cell, &name(cell), 44.0 + 22.0 * count(index), full);
+    }
+    let rest = if more > 0 {
+        format!(" The {} cells drawn are the most under-represented, and {more} more are in the table.", sorted.len())
+    } else {
+        String::new()
+    };
+    Some(svg.close(&format!("Figure 7.1. {}.{rest}", xml(&finding))))
+}
+
+/// Left edge and width of the plotting area.
+const PLOT: (f64, f64) = (210.0, 330.0);
+
+/// How far a cell is out of proportion; never logged is furthest.
+fn ratio(cell: &CellRecord) -> f64 {
+    if cell.p_observed > 0.0 { cell.p_target / cell.p_observed } else { f64::INFINITY }
+}
+
+fn dumbbell(svg: &mut Svg, cell: &CellRecord, name: &str, top: f64, full: f64) {
+    let y = top + 11.0;
+    let x = |share: f64| PLOT.0 + PLOT.1 * (share / full).clamp(0.0, 1.0);
+    let (logged, target) = (x(cell.p_observed), x(cell.p_target));
+    svg.text((PLOT.0 - 10.0, y + 4.0), "end", "", name);
+    svg.line((logged, y), (target, y), "join");
+    svg.push(&format!("<circle class=\"logged\" cx=\"{logged:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"));
+    svg.push(&format!(
+        "<path class=\"target\" d=\"M{:.1} {y:.1}L{target:.1} {:.1}L{:.1} {y:.1}L{target:.1} {:.1}Z\"/>",
+        target - 5.5,
+        y - 5.5,
+        target + 5.5,
+        y + 5.5
+    ));
+    let logged = if cell.p_observed > 0.0 { format::share(cell.p_observed) } else { "never logged".to_owned() };
+    svg.text((PLOT.0 + PLOT.1 + 16.0, y + 4.0), "start", "", &format!("{logged} → {}", format::share(cell.p_target)));
+}
+
+fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
+    svg.line((PLOT.0, bottom), (PLOT.0 + PLOT.1, bottom), "axis");
+    let step = round_step(full / 4.0);
+    for index in 0..=8_u8 {
+        let share = step * f64::from(index);
+        if share > full {
+            break;
+        }
+        let x = PLOT.0 + PLOT.1 * share / full;
+        svg.line((x, 36.0), (x, bottom), "grid");
+        svg.text((x, bottom + 16.0), "middle", "", &format::share(share));
+    }
+    svg.text((PLOT.0 + PLOT.1 / 2.0, bottom + 38.0), "middle", "", "share of all comparisons (%)");
+}
+
+/// The next of 1, 2 or 5 times a power of ten.
+fn round_step(rough: f64) -> f64 {
+    let power = 10.0_f64.powf(rough.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
+    factor * power
+}
+
+/// One histogram.
+struct Panel<'a> {
+    top: f64,
+    class: &'a str,
+    label: &'a str,
+    values: &'a [f64],
+    full: f64,
+}
+
+const PANEL_LEFT: f64 = 60.0;
+const PANEL_WIDTH: f64 = 640.0;
+const PANEL_HEIGHT: f64 = 96.0;
+
+fn panel(svg: &mut Svg, panel: &Panel<'_>) {
+    let bottom = panel.top + PANEL_HEIGHT;
+    let width = PANEL_WIDTH / count(panel.values.len().max(1));
+    svg.text((PANEL_LEFT, panel.top - 12.0), "start", panel.class, panel.label);
+    svg.line((PANEL_LEFT, panel.top), (PANEL_LEFT + PANEL_WIDTH, panel.top), "grid");
+    svg.text((PANEL_LEFT - 6.0, panel.top + 4.0), "end", "", &format::share(panel.full));
+    svg.text((PANEL_LEFT - 6.0, bottom + 4.0), "end", "", &format::share(0.0));
+    for (index, value) in panel.values.iter().enumerate() {
+        let height = PANEL_HEIGHT * (value / panel.full).clamp(0.0, 1.0);
+        let (x, y) = (PANEL_LEFT + width * count(index), bottom - height);
+        let inner = (width - 1.0).max(0.5);
+        svg.push(&format!(
+            "<rect class=\"{}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{inner:.1}\" height=\"{height:.1}\"/>",
+            panel.class
+        ));
+    }
+    svg.line((PANEL_LEFT, bottom), (PANEL_LEFT + PANEL_WIDTH, bottom), "axis");
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for drawing")]
+fn row_shares(bins: &[HistogramBin]) -> Vec<f64> {
+    let rows: Vec<f64> = bins.iter().map(|bin| bin.rows as f64).collect();
+    let total: f64 = rows.iter().sum();
+    rows.iter().map(|rows| if total > 0.0 { rows / total } else { 0.0 }).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for drawing")]
+fn count(value: usize) -> f64 {
+    value as f64
+}
+
+/// The axis of weights.
+struct LogScale {
+    low: f64,
+    high: f64,
+}
+
+impl LogScale {
+    fn over(bins: &[HistogramBin]) -> Option<LogScale> {
+        let (low, high) = (bins.first()?.from, bins.last()?.to);
+        (low > 0.0 && low < high && high.is_finite()).then_some(LogScale { low, high })
+    }
+
+    fn x(&self, weight: f64) -> f64 {
+        PANEL_LEFT + PANEL_WIDTH * (weight.ln() - self.low.ln()) / (self.high.ln() - self.low.ln())
+    }
+
+    /// Round weights inside the axis: 1, 2 and 5 times powers of ten where that leaves few, else the powers alone, thinned.
+    fn ticks(&self) -> Vec<f64> {
+        let (first, last) = (self.low.log10().floor(), self.high.log10().ceil());
+        let decades = last - first;
+        let factors: &[f64] = if decades <= 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let step = (decades / 10.0).ceil().max(1.0);
+        let mut ticks = Vec::new();
+        let mut power = first;
+        while power <= last {
+            ticks.extend(factors.iter().map(|factor| factor * 10.0_f64.powf(power)));
+            power += step;
+        }
+        ticks.retain(|tick| *tick >= self.low && *tick <= self.high);
+        if ticks.len() < 2 { vec![self.low, self.high] } else { ticks }
+    }
+}
+
+/// An SVG figure on one line, so that it is one HTML block of the Markdown body.
+struct Svg {
+    text: String,
+}
+
+impl Svg {
+    fn open(height: f64, id: &str, title: &str, about: &str) -> Svg {
+        let text = format!(
+            "<figure><div class=\"scroll\" role=\"group\" aria-label=\"figure\" tabindex=\"0\">\
+             <svg role=\"img\" aria-labelledby=\"{id}-t {id}-d\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\
+             <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
+            xml(title),
+            xml(about)
+        );
+        Svg { text }
+    }
+
+    fn close(mut self, caption: &str) -> String {
+        // Writing to a String cannot fail.
+        let _ = write!(self.text, "</svg></div><figcaption>{caption}</figcaption></figure>");
+        self.text
+    }
+
+    fn push(&mut self, element: &str) {
+        self.text.push_str(element);
+    }
+
+    fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+        let (x1, y1) = from;
+        let (x2, y2) = to;
+        self.push(&format!("<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"));
+    }
+
+    fn text(&mut self, at: (f64, f64), anchor: &str, class: &str, content: &str) {
+        let (x, y) = at;
+        let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
+        self.push(&format!("<text{class} x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", xml(content)));
+    }
+}

@@ -1,0 +1,197 @@
+//! The record as Markdown and as one self-contained HTML page.
+
+use super::escape;
+use super::format;
+use super::record::{CellKey, Report, Status};
+use super::view::{View, view, words};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context};
+use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use std::fmt::Write;
+
+/// The body and its sections, one partial each, in reading order.
+const TEMPLATES: [(&str, &str); 14] = [
+    ("report.md", include_str!("../../templates/report.md")),
+    ("decision.md", include_str!("../../templates/decision.md")),
+    ("summary.md", include_str!("../../templates/summary.md")),
+    ("scope.md", include_str!("../../templates/scope.md")),
+    ("regime.md", include_str!("../../templates/regime.md")),
+    ("rows.md", include_str!("../../templates/rows.md")),
+    ("assumptions.md", include_str!("../../templates/assumptions.md")),
+    ("checklist.md", include_str!("../../templates/checklist.md")),
+    ("support.md", include_str!("../../templates/support.md")),
+    ("cell.md", include_str!("../../templates/cell.md")),
+    ("weights.md", include_str!("../../templates/weights.md")),
+    ("findings.md", include_str!("../../templates/findings.md")),
+    ("waivers.md", include_str!("../../templates/waivers.md")),
+    ("reproduction.md", include_str!("../../templates/reproduction.md")),
+];
+const SHELL: &str = include_str!("../../templates/shell.html");
+const STYLE: &str = include_str!("../../templates/style.css");
+
+/// A template could not be rendered: a fault of this version of the program, not of the record.
+#[derive(Debug, thiserror::Error)]
+#[error("the report cannot be rendered; please report this as a bug: {0}")]
+pub struct RenderError(#[from] Error);
+
+/// The record as Markdown (CommonMark with tables).
+///
+/// # Errors
+/// A template does not fit the record, which is a bug.
+pub fn markdown(report: &Report) -> Result<String, RenderError> {
+    Ok(body(&view(report, false), false)?)
+}
+
+/// The record as one HTML page that needs nothing else: no script, no request, figures inline.
+///
+/// # Errors
+/// A template does not fit the record, which is a bug.
+pub fn html(report: &Report) -> Result<String, RenderError> {
+    let body = dress(&to_html(&body(&view(report, true), true)?));
+    let mut shell = Environment::new();
+    shell.set_auto_escape_callback(|_| AutoEscape::Html);
+    shell.set_undefined_behavior(UndefinedBehavior::Strict);
+    let page = shell.template_from_named_str("shell.html", SHELL)?;
+    let values = context! {
+        title => escape::clean(&format!("{} {}", report.regime.name, report.regime.version)),
+        verdict => words(report.verdict).word,
+        running => hexadecimal(&report.regime.fingerprint),
+        style => Value::from_safe_string(STYLE.to_owned()),
+        body => Value::from_safe_string(body),
+    };
+    Ok(page.render(values)?)
+}
+
+fn body(view: &View<'_>, html: bool) -> Result<String, Error> {
+    environment(html)?.get_template("report.md")?.render(Value::from(Serde(view)))
+}
+
+/// Templates in which every value is Markdown-escaped unless a filter below made it safe.
+fn environment(html: bool) -> Result<Environment<'static>, Error> {
+    let mut templates = Environment::new();
+    templates
+        .set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build()?);
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    // A custom kind, so that no built-in escaping is taken for enough.
+    templates.set_auto_escape_callback(|_| AutoEscape::Custom("markdown".into()));
+    templates.set_formatter(write_escaped);
+    templates.add_filter("integer", |value: &Value| integer(value).map(safe));
+    templates.add_filter("share", |value: &Value| float(value, format::share).map(safe));
+    templates.add_filter("number", |value: &Value| float(value, format::number).map(safe));
+    templates.add_filter("code", |value: &str| safe(escape::code(value)));
+    templates.add_filter("code_block", |value: &str, language: &str| safe(escape::code_block(value, language)));
+    templates.add_filter("cell", |value: Serde<CellKey>| format::cell(&value));
+    templates.add_filter("status", move |value: Serde<Status>| safe(status(*value, html)));
+    for (name, source) in TEMPLATES {
+        templates.add_template(name, source)?;
+    }
+    Ok(templates)
+}
+
+fn write_escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let text = value.to_string();
+    let written = if value.is_safe() { out.write_str(&text) } else { out.write_str(&escape::markdown(&text)) };
+    written.map_err(Error::from)
+}
+
+fn safe(text: String) -> Value {
+    Value::from_safe_string(text)
+}
+
+fn integer(value: &Value) -> Result<String, Error> {
+    if value.is_none() {
+        return Ok(format::NOT_KNOWN.to_owned());
+    }
+    u64::try_from(value.clone()).map(format::integer)
+}
+
+fn float(value: &Value, write: fn(f64) -> String) -> Result<String, Error> {
+    if value.is_none() {
+        return Ok(format::NOT_KNOWN.to_owned());
+    }
+    f64::try_from(value.clone()).map(write)
+}
+
+/// A status as symbol and word, so that colour is never the only sign.
+fn status(status: Status, html: bool) -> String {
+    let (symbol, word, class) = match status {
+        Status::Pass => ("✓", "pass", "pass"),
+        Status::Waived => ("◇", "waived", "waived"),
+        Status::NotApplicable => ("–", "not applicable", "na"),
+        Status::Warn => ("▲", "warn", "warn"),
+        Status::Fail => ("✗", "fail", "fail"),
+        Status::Undetermined => ("?", "undetermined", "undetermined"),
+    };
+    if html { format!("<span class=\"st {class}\">{symbol} {word}</span>") } else { format!("{symbol} {word}") }
+}
+
+/// Only what can stand in a style sheet's string: the page's running line names the regime by it.
+fn hexadecimal(digest: &str) -> String {
+    digest.chars().filter(char::is_ascii_hexdigit).take(12).collect()
+}
+
+fn to_html(markdown: &str) -> String {
+    let mut events: Vec<Event<'_>> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
+    name_sections(&mut events);
+    let mut page = String::with_capacity(markdown.len() * 2);
+    pulldown_cmark::html::push_html(&mut page, events.into_iter());
+    page
+}
+
+/// Gives sections the anchors that the contents list names, as the usual Markdown viewers form them.
+fn name_sections(events: &mut [Event<'_>]) {
+    let anchors: Vec<(usize, String)> = events
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| matches!(event, Event::Start(Tag::Heading { level: HeadingLevel::H2, .. })))
+        .map(|(index, _)| (index, anchor(events.get(index + 1..).unwrap_or_default())))
+        .collect();
+    for (index, anchor) in anchors {
+        if let Some(Event::Start(Tag::Heading { id, .. })) = events.get_mut(index) {
+            *id = Some(anchor.into());
+        }
+    }
+}
+
+fn anchor(events: &[Event<'_>]) -> String {
+    let heading = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+    let text: String =
+        heading.filter_map(|event| if let Event::Text(text) = event { Some(&**text) } else { None }).collect();
+    let kept = text.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
+}
+
+/// Makes tables accessible: captions, header scope, a container of their own to scroll in.
+///
+/// Works on text because pulldown-cmark writes tables itself; data cannot be mistaken for tags, since every `<` of it
+/// is `&lt;` by now.
+fn dress(html: &str) -> String {
+    const CAPTION: &str = "<p><strong>Table ";
+    const END: &str = "</strong></p>\n<table>";
+    const OPEN: &str = "<div class=\"scroll\" role=\"group\" aria-label=\"table\" tabindex=\"0\"><table>";
+    let mut dressed = String::with_capacity(html.len());
+    for (index, piece) in html.split(CAPTION).enumerate() {
+        match piece.split_once(END).filter(|_| index > 0) {
+            Some((caption, rest)) => {
+                // Writing to a String cannot fail.
+                let _ = write!(dressed, "{OPEN}<caption>Table {caption}</caption>");
+                dressed.push_str(&rest.replace("<table>", OPEN));
+            }
+            None => {
+                if index > 0 {
+                    dressed.push_str(CAPTION);
+                }
+                dressed.push_str(&piece.replace("<table>", OPEN));
+            }
+        }
+    }
+    dressed
+        .replace("</table>", "</table></div>")
+        .replace("<th>", "<th scope=\"col\">")
+        .replace("<th style=\"text-align: right\">", "<th scope=\"col\" class=\"r\">")
+        .replace("<td style=\"text-align: right\">", "<td class=\"r\">")
+}
