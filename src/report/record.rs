@@ -2,17 +2,23 @@
 //!
 //! Numbers are finite or null. Change a field only with a version and a changelog entry; adding is free.
 
+use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The record's `schema` value.
 pub const SCHEMA: &str = "counterweight/report/v1";
 
+/// The JSON Schema (draft 2020-12) of `report.json`.
+pub fn json_schema() -> serde_json::Value {
+    schema_for!(Report).to_value()
+}
+
 /// A covariate-to-level assignment.
 pub type CellKey = BTreeMap<String, String>;
 
 /// One audit, as evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -58,7 +64,7 @@ pub struct Report {
 }
 
 /// The program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tool {
     /// `counterweight`.
@@ -68,7 +74,7 @@ pub struct Tool {
 }
 
 /// What the audit concludes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// No check stands in the way.
@@ -80,7 +86,7 @@ pub enum Verdict {
 }
 
 /// The declared target regime.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RegimeRecord {
     /// Name.
@@ -118,7 +124,7 @@ pub struct RegimeRecord {
 }
 
 /// A cell and its target mass.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolvedCell {
     /// The cell.
@@ -128,7 +134,7 @@ pub struct ResolvedCell {
 }
 
 /// A declared mechanism and the rows that carry it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MechanismRecord {
     /// Its identifier.
@@ -142,7 +148,7 @@ pub struct MechanismRecord {
 }
 
 /// The audit policy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyRecord {
     /// Name.
@@ -156,7 +162,7 @@ pub struct PolicyRecord {
 }
 
 /// Declarations of the audit document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditRecord {
     /// SHA-256 of the document's bytes.
@@ -170,7 +176,7 @@ pub struct AuditRecord {
 }
 
 /// One file that was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// `audit`, `regime`, `policy`, `log` or `responses`.
@@ -186,7 +192,7 @@ pub struct Input {
 }
 
 /// What became of every row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rows {
     /// Rows read.
@@ -200,7 +206,7 @@ pub struct Rows {
 }
 
 /// The weights w = p_T/p_O * g_T/g_O over the audited rows.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WeightsRecord {
     /// Rows.
@@ -238,7 +244,7 @@ pub struct WeightsRecord {
 }
 
 /// The labelled rows' own size.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Labelled {
     /// Rows.
@@ -248,7 +254,7 @@ pub struct Labelled {
 }
 
 /// One bin of the weight histogram.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistogramBin {
     /// Lower edge of w.
@@ -262,7 +268,7 @@ pub struct HistogramBin {
 }
 
 /// One cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CellRecord {
     /// The cell.
@@ -288,7 +294,7 @@ pub struct CellRecord {
 }
 
 /// A check's status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Within every limit.
@@ -306,7 +312,7 @@ pub enum Status {
 }
 
 /// One check's result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRecord {
     /// Its id, such as `cell-support`.
@@ -332,7 +338,7 @@ pub struct CheckRecord {
 }
 
 /// One number of a check's evidence.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeasureRecord {
     /// What it is.
@@ -352,7 +358,7 @@ pub struct MeasureRecord {
 }
 
 /// A limit and its direction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitRecord {
     /// `at_least` or `at_most`.
@@ -364,7 +370,7 @@ pub struct LimitRecord {
 }
 
 /// A waiver and what it did.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WaiverRecord {
     /// The check.
