@@ -123,26 +123,60 @@ fn dependencies_stay_in_their_rooms() {
     }
 }
 
-#[test]
-fn every_check_has_its_page_its_limits_and_its_place() {
-    let standard = counterweight::declare::shipped_policies()[0].1;
-    let checks = counterweight::checks::CHECKS.iter().map(|check| (check.id, check.page));
+/// Every check of the checklist, the waivers' own included: id and page.
+fn pages() -> Vec<(&'static str, &'static str)> {
     let (waivers, _, _, page) = counterweight::verdict::WAIVERS_CHECK;
-    let mut ids = Vec::new();
-    for (id, page) in checks.chain([(waivers, page)]) {
-        assert!(standard.contains(&format!("\n  {id}:")), "{id} is not in policies/standard.yaml");
-        for section in
-            ["# ", "## What it measures", "## Why it matters", "## How it is computed", "## Remedy", "## References"]
-        {
-            assert!(page.lines().any(|line| line.starts_with(section)), "docs/checks/{id}.md lacks `{section}`");
-        }
-        ids.push(format!("{id}.md"));
+    counterweight::checks::CHECKS.iter().map(|check| (check.id, check.page)).chain([(waivers, page)]).collect()
+}
+
+#[test]
+fn every_check_has_a_page_with_exactly_the_sections() {
+    for (id, page) in pages() {
+        let mut fenced = false;
+        let headings: Vec<&str> = page
+            .lines()
+            .filter(|line| {
+                fenced ^= line.starts_with("```");
+                !fenced && line.starts_with('#')
+            })
+            .collect();
+        let sections =
+            ["## What it measures", "## Why it matters", "## How it is computed", "## Remedy", "## References"];
+        assert!(headings[0].starts_with("# "), "{id}");
+        assert_eq!(headings[1..], sections, "{id}");
     }
-    ids.sort();
-    let mut pages: Vec<String> = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    pages.sort();
-    assert_eq!(pages, ids, "docs/checks holds a page for each check and no other");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/checks");
+    let mut files: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    let mut expected: Vec<String> = pages().iter().map(|(id, _)| format!("{id}.md")).collect();
+    expected.sort();
+    assert_eq!(files, expected, "docs/checks holds a page for each check and no other");
+}
+
+/// Every check has its entry in `standard`, and every limit there is named, with its default, on the check's page.
+#[test]
+fn every_check_has_its_limits_and_its_page_names_them() {
+    let (_, policy) = counterweight::declare::shipped_policies()[0];
+    let mut entries: Vec<(&str, Vec<(&str, &str)>)> = Vec::new();
+    for line in policy.lines().skip_while(|line| *line != "checks:").skip(1) {
+        if let Some(id) = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')) {
+            entries.push((id, Vec::new()));
+        } else if let Some(limit) = line.strip_prefix("    ").filter(|line| !line.starts_with('#')) {
+            entries.last_mut().unwrap().1.push(limit.split_once(": ").unwrap());
+        }
+    }
+    assert_eq!(
+        entries.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        pages().iter().map(|(id, _)| *id).collect::<Vec<_>>()
+    );
+    for ((id, limits), (_, page)) in entries.into_iter().zip(pages()) {
+        assert!(limits.iter().any(|(name, _)| *name == "severity"), "{id} has no severity");
+        for (name, value) in limits {
+            assert!(
+                page.contains(&format!("`{name}: {value}`")),
+                "docs/checks/{id}.md does not name `{name}: {value}`"
+            );
+        }
+    }
 }

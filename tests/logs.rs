@@ -72,9 +72,18 @@ fn target_column() -> Pairs {
 
 /// Every block, in the order in which they were merged.
 fn blocks(log: &Log, skip: &[u64]) -> Result<Vec<Block>, Problems> {
-    logs::scan(log, skip, &(), &Vec::new, &|all: &mut Vec<Block>, block| all.push(block.clone()), &mut |all, more| {
-        all.extend(more);
-    })
+    logs::scan(
+        log,
+        "test",
+        &[],
+        skip,
+        &(),
+        &Vec::new,
+        &|all: &mut Vec<Block>, block| all.push(block.clone()),
+        &mut |all, more| {
+            all.extend(more);
+        },
+    )
 }
 
 /// One row a line, everything a block says of it.
@@ -967,7 +976,7 @@ fn thread_count_changes_nothing() {
                 lines.push(format!("merge of {} with {}", lines.len(), more.len()));
                 lines.extend(more);
             };
-            logs::scan(&log, &[], &(), &Vec::new, &add, &mut merge).unwrap()
+            logs::scan(&log, "test", &[], &[], &(), &Vec::new, &add, &mut merge).unwrap()
         })
     };
     let one = trace(1);
@@ -1002,7 +1011,7 @@ fn progress_hears_of_every_row() {
     write_parquet(&folder.path("log.parquet"), example_columns(), 2);
     let log = folder.open("log.parquet", Pairs::Logged).unwrap();
     let count = Count::default();
-    logs::scan(&log, &[], &count, &|| (), &|(), _| (), &mut |(), ()| ()).unwrap();
+    logs::scan(&log, "test", &[], &[], &count, &|| (), &|(), _| (), &mut |(), ()| ()).unwrap();
     assert_eq!(*count.0.lock().unwrap(), (Some(9), 9, 1));
 }
 

@@ -1,5 +1,4 @@
-//! The simulated logs: determinism, exact propensities, sampling against enumeration, defects, the committed example,
-//! and the pages of the checks.
+//! The simulated logs: determinism, exact propensities, sampling against enumeration, defects, the committed example.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -422,64 +421,4 @@ fn tables_that_cannot_be_written_are_refused() {
     let error = write_ndjson(&path, &[("x", ColumnData::Number(vec![None, Some(f64::NAN)]))]).unwrap_err();
     assert!(error.to_string().contains("row 2, column x"), "{error}");
     assert!(!path.exists());
-}
-
-/// The ids that a policy lists under `checks:`, in its order.
-fn check_ids() -> Vec<String> {
-    let (_, policy) = counterweight::declare::shipped_policies()[0];
-    let checks = policy.lines().skip_while(|line| *line != "checks:").skip(1);
-    let id = |line: &str| {
-        let name = line.strip_prefix("  ")?.strip_suffix(':')?;
-        name.chars().all(|c| c.is_ascii_lowercase() || c == '-').then(|| name.to_owned())
-    };
-    checks.filter_map(id).collect()
-}
-
-#[test]
-fn every_check_has_a_page_with_exactly_the_sections() {
-    let ids = check_ids();
-    assert_eq!(ids.len(), 10, "{ids:?}");
-    let folder = root().join("docs/checks");
-    for id in &ids {
-        let page = std::fs::read_to_string(folder.join(format!("{id}.md"))).unwrap();
-        let mut fenced = false;
-        let headings: Vec<&str> = page
-            .lines()
-            .filter(|line| {
-                fenced ^= line.starts_with("```");
-                !fenced && line.starts_with('#')
-            })
-            .collect();
-        assert!(headings[0].starts_with("# ") && page.starts_with("# "), "{id}");
-        let sections =
-            ["## What it measures", "## Why it matters", "## How it is computed", "## Remedy", "## References"];
-        assert_eq!(headings[1..], sections, "{id}");
-        assert!(page.contains("Lemma (2026), Causal Direct Preference Optimization with Endogenous Prompts"), "{id}");
-    }
-    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let expected: BTreeSet<String> = ids.iter().map(|id| format!("{id}.md")).collect();
-    assert_eq!(files.collect::<BTreeSet<_>>(), expected);
-}
-
-/// Every limit of `standard` is named, with its default, on the page of its check.
-#[test]
-fn pages_name_every_limit() {
-    let (_, policy) = counterweight::declare::shipped_policies()[0];
-    let ids = check_ids();
-    let mut id = String::new();
-    let mut named = 0;
-    for line in policy.lines().skip_while(|line| *line != "checks:") {
-        if let Some(check) = ids.iter().find(|id| line == format!("  {id}:")) {
-            id = check.clone();
-        } else if let Some((limit, value)) = line.strip_prefix("    ").and_then(|line| line.split_once(": ")) {
-            if limit.starts_with('#') {
-                continue;
-            }
-            let page = std::fs::read_to_string(root().join(format!("docs/checks/{id}.md"))).unwrap();
-            assert!(page.contains(&format!("`{limit}: {value}`")), "{id}: {limit}: {value}");
-            named += 1;
-        }
-    }
-    // 10 severities, 2 when_not_logged and 22 limits.
-    assert_eq!(named, 34);
 }

@@ -7,6 +7,7 @@ mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
+mod generator_balance;
 mod label_integrity;
 mod mechanism_provenance;
 mod propensity_calibration;
@@ -72,11 +73,12 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 11] = [
+pub static CHECKS: [&Check; 12] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
+    &generator_balance::CHECK,
     &mechanism_provenance::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,

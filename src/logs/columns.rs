@@ -64,6 +64,8 @@ pub(super) struct Plan {
     pub(super) target: TargetPropensity,
     /// The mechanism's column.
     pub(super) mechanism: Option<String>,
+    /// The columns of both slots' generators.
+    pub(super) generators: Option<(String, String)>,
     /// The columns of prompt, response_a and response_b, as far as they are mapped.
     pub(super) presence: Vec<(Role, String)>,
     /// The id's column.
@@ -93,7 +95,9 @@ impl Plan {
 
     /// The columns that judging rows needs.
     pub(super) fn scan_columns(&self) -> Wanted {
-        let scalars = self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(self.numbers());
+        let generators = self.generators.iter().flat_map(|(a, b)| [a, b]);
+        let texts = self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(generators);
+        let scalars = texts.chain(self.numbers());
         let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
         wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));
         if let TargetPropensity::Uniform { prompt, .. } = &self.target {
@@ -162,6 +166,7 @@ pub(super) fn map(
         propensity,
         target,
         mechanism: mapped.get(&Role::Mechanism).cloned(),
+        generators: mapped.get(&Role::GeneratorA).cloned().zip(mapped.get(&Role::GeneratorB).cloned()),
         presence: presence.into_iter().filter_map(|role| Some((role, mapped.get(&role)?.clone()))).collect(),
         integer_ids: id.as_ref().is_some_and(|id| opened.iter().all(|o| holds_integers(o, id))),
         id,

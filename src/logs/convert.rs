@@ -4,9 +4,9 @@
 //! column is read as text. Numbers keep NaN.
 
 use super::Codes;
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, StringArray, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Int64Array, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -72,6 +72,11 @@ fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> 
 /// # Errors
 /// See [`as_text`].
 pub(super) fn codes(array: &ArrayRef) -> Result<Codes, ArrowError> {
+    if array.data_type().is_integer()
+        && let Ok(integers) = strict_cast(array, &DataType::Int64)
+    {
+        return Ok(integer_codes(integers.as_primitive::<Int64Type>()));
+    }
     let text = as_text(array)?;
     Ok(match text.as_dictionary_opt::<Int32Type>() {
         Some(dictionary) => dictionary_codes(dictionary),
@@ -99,6 +104,23 @@ fn dictionary_codes(array: &arrow::array::DictionaryArray<Int32Type>) -> Codes {
             *code = new_code(value, &mut seen, &mut result.values);
         }
         result.codes.push(*code);
+    }
+    result
+}
+
+/// Codes of integers: each distinct one is written as text once.
+fn integer_codes(array: &Int64Array) -> Codes {
+    let mut seen: HashMap<i64, u32> = HashMap::new();
+    let mut result = Codes { codes: Vec::with_capacity(array.len()), values: Vec::new() };
+    for value in array {
+        let code = match value {
+            None => Codes::MISSING,
+            Some(value) => *seen.entry(value).or_insert_with(|| {
+                result.values.push(value.to_string());
+                u32::try_from(result.values.len() - 1).unwrap_or(Codes::MISSING)
+            }),
+        };
+        result.codes.push(code);
     }
     result
 }

@@ -230,8 +230,23 @@ pub struct Block {
     pub propensities: Vec<PropensityState>,
     /// Each row's mechanism; `None` when not mapped.
     pub mechanisms: Option<Codes>,
+    /// Each row's generators; `None` unless both slots are mapped and g_O is.
+    pub generators: Option<Generators>,
+    /// Each row's value of the further roles that the scan was asked for, as far as they are mapped.
+    pub keys: BTreeMap<Role, Codes>,
     /// How many rows lack a value, for each of the mapped roles prompt, response_a and response_b.
     pub missing: BTreeMap<Role, u64>,
+}
+
+/// Which generators wrote the responses of a block's rows, and how likely the pair was.
+#[derive(Debug, Clone)]
+pub struct Generators {
+    /// The generator of response a.
+    pub a: Codes,
+    /// The generator of response b.
+    pub b: Codes,
+    /// g_O of the ordered pair; meaningful only where its state is valid.
+    pub propensities: Vec<f64>,
 }
 
 /// What the scan for duplicate ids found.
@@ -301,26 +316,33 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
 /// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
 /// so that neither thread count nor scheduling changes a bit of the result.
 ///
-/// `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending. At most twice as many partial results as
+/// `further` names roles whose values the blocks shall carry beyond what every audit needs; `what` names the scan to the
+/// user. `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending. At most twice as many partial results as
 /// threads are alive.
 ///
 /// # Errors
 /// Unreadable or malformed files, text where a number belongs (with row and column); at most 20 problems are kept.
 pub fn scan<A: Send>(
     log: &Log,
+    what: &str,
+    further: &[Role],
     skip: &[u64],
     progress: &dyn Progress,
     new: &(dyn Fn() -> A + Sync),
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
-    let source = fold::Source { files: &log.files, opened: &log.opened, wanted: log.plan.scan_columns() };
+    let further: Vec<(Role, String)> =
+        further.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect();
+    let mut wanted = log.plan.scan_columns();
+    wanted.extend(further.iter().map(|(_, column)| (column.clone(), columns::Use::Scalar)));
+    let source = fold::Source { files: &log.files, opened: &log.opened, wanted };
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
-        let block = rows::judge(&log.plan, piece, skip)?;
+        let block = rows::judge(&log.plan, &further, piece, skip)?;
         add(total, &block);
         Ok(())
     };
-    fold::fold(&source, "scanning the log", progress, new, &work, merge)
+    fold::fold(&source, what, progress, new, &work, merge)
 }
 
 /// Lower-case hexadecimal SHA-256 of a file.

@@ -6,7 +6,7 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Label, Outcome, PropensityState, failure, problem};
+use super::{Block, Codes, Exclusion, Generators, Label, Outcome, PropensityState, failure, problem};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
@@ -25,7 +25,12 @@ const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel
 ///
 /// # Errors
 /// Text where a number belongs, values that have no text form.
-pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
+pub(super) fn judge(
+    plan: &Plan,
+    further: &[(Role, String)],
+    piece: &Piece<'_>,
+    skip: &[u64],
+) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
     let (labels, label_faults) = labels(plan, piece)?;
@@ -46,6 +51,14 @@ pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Bloc
     for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
         outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
     }
+    let generators = match (&plan.generators, &logged) {
+        (Some((a, b)), Some(logged)) => {
+            let propensities = (0..rows).map(|row| logged.probabilities.plain(row)).collect();
+            Some(Generators { a: codes(piece, a)?, b: codes(piece, b)?, propensities })
+        }
+        _ => None,
+    };
+    let keys = further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
     Ok(Block {
         first_row,
         outcomes,
@@ -55,6 +68,8 @@ pub(super) fn judge(plan: &Plan, piece: &Piece<'_>, skip: &[u64]) -> Result<Bloc
         pair_ratios,
         propensities: logged.map(|logged| logged.states).unwrap_or_default(),
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
+        generators,
+        keys: keys.collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
 }
@@ -191,6 +206,12 @@ struct Probabilities {
 }
 
 impl Probabilities {
+    /// The value, whichever form it is in.
+    fn plain(&self, row: usize) -> f64 {
+        let value = self.values.value(row);
+        if self.logarithms { value.exp() } else { value }
+    }
+
     /// The value, and its logarithm.
     fn log(&self, row: usize) -> f64 {
         let value = self.values.value(row);

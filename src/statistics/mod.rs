@@ -8,9 +8,14 @@ mod cell;
 
 pub use cell::{CellStatistics, LabelCounts, RatioMoments, TAIL_CAPACITY};
 
-use crate::declare::{Levels, Problems, Role};
+use crate::declare::{Levels, Problem, Problems, Role};
 use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState};
+use crate::numeric::{RelativeHistogram, Sum};
 use std::collections::BTreeMap;
+
+/// How many cells, mechanisms or generators a log may hold: more means that a column of free values was taken for one of
+/// few, and the table would grow with the rows.
+pub const MAX_LEVELS: usize = 50_000;
 
 /// The statistics of a log (or of a shard of one): a commutative monoid under [`Statistics::merge`], up to rounding in
 /// the sums and exactly in everything else.
@@ -26,6 +31,10 @@ pub struct Statistics {
     pub propensities: Option<PropensityCounts>,
     /// Rows read by mechanism; `None` when no mechanism is mapped.
     pub mechanisms: Option<MechanismCounts>,
+    /// Both slots' generators over the rows with valid g_O; `None` unless both are mapped and g_O is.
+    pub generators: Option<GeneratorCounts>,
+    /// Set when a column that the table is kept by holds more than [`MAX_LEVELS`] values: the rest is then meaningless.
+    pub overflow: Option<&'static str>,
     /// Rows that lack a value, for each of the mapped roles prompt, response_a and response_b.
     pub missing: BTreeMap<Role, u64>,
 }
@@ -67,12 +76,86 @@ impl MechanismRows {
     }
 }
 
+/// The generators of both slots, over all rows that are audited and whose g_O is valid.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct GeneratorCounts {
+    /// By generator, slot a.
+    pub a: BTreeMap<String, InversePropensities>,
+    /// By generator, slot b.
+    pub b: BTreeMap<String, InversePropensities>,
+    /// Rows that were counted.
+    pub rows: u64,
+    /// Rows whose two slots were filled by the same generator.
+    pub same: u64,
+    /// Rows that lack one of the two.
+    pub missing: u64,
+}
+
+/// The distribution of 1/g_O over the rows of one generator in one slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InversePropensities {
+    /// Rows.
+    pub rows: u64,
+    /// Sum of 1/g_O.
+    pub sum: Sum,
+    /// The distribution.
+    pub histogram: RelativeHistogram,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Default for InversePropensities {
+    fn default() -> InversePropensities {
+        InversePropensities {
+            rows: 0,
+            sum: Sum::default(),
+            histogram: RelativeHistogram::default(),
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl InversePropensities {
+    fn add(&mut self, propensity: f64) {
+        let inverse = 1.0 / propensity;
+        self.rows += 1;
+        self.sum.add(inverse);
+        self.histogram.add(inverse.ln());
+        self.min = self.min.min(inverse);
+        self.max = self.max.max(inverse);
+    }
+
+    fn merge(&mut self, other: &InversePropensities) {
+        self.rows += other.rows;
+        self.sum.merge(other.sum);
+        self.histogram.merge(&other.histogram);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
 /// Scans a log once. `skip` lists the rows to exclude as duplicates, ascending.
 ///
 /// # Errors
 /// Whatever [`logs::scan`] finds wrong with the files.
 pub fn collect(log: &Log, skip: &[u64], progress: &dyn Progress) -> Result<Statistics, Problems> {
-    logs::scan(log, skip, progress, &Statistics::default, &Statistics::add, &mut Statistics::merge)
+    let new = Statistics::default;
+    let total =
+        logs::scan(log, "scanning the log", &[], skip, progress, &new, &Statistics::add, &mut Statistics::merge)?;
+    match total.overflow {
+        Some(what) => Err(Problems(vec![Problem {
+            file: log.files.first().map_or_else(String::new, |file| file.name.clone()),
+            position: None,
+            width: 1,
+            line: None,
+            message: format!("the log holds more than {MAX_LEVELS} different {what}"),
+            help: Some("map a column with few different values: the audit counts by them".to_owned()),
+        }])),
+        None => Ok(total),
+    }
 }
 
 impl Statistics {
@@ -101,13 +184,28 @@ impl Statistics {
 
     /// Adds a block of rows.
     pub fn add(&mut self, block: &Block) {
+        if self.overflow.is_some() {
+            return;
+        }
         self.rows_read += u64::try_from(block.outcomes.len()).unwrap_or(u64::MAX);
         self.count_exclusions(block);
         self.add_audited(block);
         self.count_propensities(block);
         self.count_mechanisms(block);
+        self.count_generators(block);
         for (role, missing) in &block.missing {
             *self.missing.entry(*role).or_default() += missing;
+        }
+        self.bound();
+    }
+
+    /// Gives up, and lets go of what was kept, once there are too many levels of anything.
+    fn bound(&mut self) {
+        let generators = self.generators.as_ref().map_or(0, |counts| counts.a.len().max(counts.b.len()));
+        let mechanisms = self.mechanisms.as_ref().map_or(0, |counts| counts.rows.len());
+        let sizes = [(self.cells.len(), "cells"), (generators, "generators"), (mechanisms, "mechanisms")];
+        if let Some((_, what)) = sizes.into_iter().find(|(size, _)| *size > MAX_LEVELS) {
+            *self = Statistics { overflow: Some(what), ..Statistics::default() };
         }
     }
 
@@ -155,7 +253,7 @@ impl Statistics {
         let mut by_code = vec![MechanismRows::default(); mechanisms.values.len()];
         let counts = self.mechanisms.get_or_insert_default();
         for (code, (outcome, ratio)) in mechanisms.codes.iter().zip(block.outcomes.iter().zip(&block.pair_ratios)) {
-            match usize::try_from(*code).ok().and_then(|code| by_code.get_mut(code)) {
+            match at(&mut by_code, *code) {
                 Some(own) => {
                     let max_pair_ratio = (*outcome == Outcome::Audited).then_some(*ratio);
                     own.merge(MechanismRows { rows: 1, max_pair_ratio });
@@ -168,8 +266,36 @@ impl Statistics {
         }
     }
 
+    fn count_generators(&mut self, block: &Block) {
+        let Some(generators) = &block.generators else { return };
+        let counts = self.generators.get_or_insert_default();
+        let mut slot_a = vec![InversePropensities::default(); generators.a.values.len()];
+        let mut slot_b = vec![InversePropensities::default(); generators.b.values.len()];
+        let states = block.propensities.iter().zip(&generators.propensities);
+        let rows = block.outcomes.iter().zip(states).zip(generators.a.codes.iter().zip(&generators.b.codes));
+        for ((outcome, (state, propensity)), (a, b)) in rows {
+            if *outcome != Outcome::Audited || *state != PropensityState::Valid {
+                continue;
+            }
+            let (Some(in_a), Some(in_b)) = (at(&mut slot_a, *a), at(&mut slot_b, *b)) else {
+                counts.missing += 1;
+                continue;
+            };
+            in_a.add(*propensity);
+            in_b.add(*propensity);
+            counts.rows += 1;
+            counts.same += u64::from(generators.a.values.get(index(*a)) == generators.b.values.get(index(*b)));
+        }
+        merge_slot(&mut counts.a, generators.a.values.iter().zip(&slot_a));
+        merge_slot(&mut counts.b, generators.b.values.iter().zip(&slot_b));
+    }
+
     /// Adds the statistics of other rows.
     pub fn merge(&mut self, other: Statistics) {
+        if let Some(what) = self.overflow.or(other.overflow) {
+            *self = Statistics { overflow: Some(what), ..Statistics::default() };
+            return;
+        }
         self.rows_read += other.rows_read;
         merge_counts(&mut self.excluded, other.excluded);
         merge_counts(&mut self.missing, other.missing);
@@ -186,6 +312,14 @@ impl Statistics {
             own.valid += propensities.valid;
             merge_counts(&mut own.invalid, propensities.invalid);
         }
+        if let Some(generators) = other.generators {
+            let own = self.generators.get_or_insert_default();
+            merge_slot(&mut own.a, generators.a.iter());
+            merge_slot(&mut own.b, generators.b.iter());
+            own.rows += generators.rows;
+            own.same += generators.same;
+            own.missing += generators.missing;
+        }
         if let Some(mechanisms) = other.mechanisms {
             let own = self.mechanisms.get_or_insert_default();
             own.missing += mechanisms.missing;
@@ -193,6 +327,25 @@ impl Statistics {
                 own.rows.entry(id).or_default().merge(rows);
             }
         }
+        self.bound();
+    }
+}
+
+/// The index that a code stands for; one beyond any vector for [`logs::Codes::MISSING`].
+fn index(code: u32) -> usize {
+    usize::try_from(code).unwrap_or(usize::MAX)
+}
+
+fn at<T>(values: &mut [T], code: u32) -> Option<&mut T> {
+    values.get_mut(index(code))
+}
+
+fn merge_slot<'a>(
+    into: &mut BTreeMap<String, InversePropensities>,
+    from: impl Iterator<Item = (&'a String, &'a InversePropensities)>,
+) {
+    for (generator, own) in from.filter(|(_, own)| own.rows > 0) {
+        into.entry(generator.clone()).or_default().merge(own);
     }
 }
 
