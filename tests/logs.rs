@@ -10,7 +10,7 @@ use arrow::record_batch::RecordBatch;
 use counterweight::declare::{
     Audit, LabelWords, LogSpec, Observed, Pairs, Preset, Problem, Problems, Regime, Role, Source, Target,
 };
-use counterweight::logs::{self, Block, Codes, Duplicates, Exclusion, Label, Log, Outcome, PropensityState};
+use counterweight::logs::{self, Block, Codes, Duplicates, Exclusion, Label, Log, Outcome, PropensityState, Request};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
@@ -976,7 +976,8 @@ fn thread_count_changes_nothing() {
                 lines.push(format!("merge of {} with {}", lines.len(), more.len()));
                 lines.extend(more);
             };
-            logs::scan(&log, "test", &[], &[], &(), &Vec::new, &add, &mut merge).unwrap()
+            logs::scan(&log, &Request { what: "test", further: &[], skip: &[] }, &(), &Vec::new, &add, &mut merge)
+                .unwrap()
         })
     };
     let one = trace(1);
@@ -1011,7 +1012,8 @@ fn progress_hears_of_every_row() {
     write_parquet(&folder.path("log.parquet"), example_columns(), 2);
     let log = folder.open("log.parquet", Pairs::Logged).unwrap();
     let count = Count::default();
-    logs::scan(&log, "test", &[], &[], &count, &|| (), &|(), _| (), &mut |(), ()| ()).unwrap();
+    logs::scan(&log, &Request { what: "test", further: &[], skip: &[] }, &count, &|| (), &|(), _| (), &mut |(), ()| ())
+        .unwrap();
     assert_eq!(*count.0.lock().unwrap(), (Some(9), 9, 1));
 }
 

@@ -313,25 +313,33 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
     Ok(Log { files, columns, mapped, opened, plan, responses })
 }
 
+/// What a scan is for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The scan's name, for the user.
+    pub what: &'a str,
+    /// Roles whose values the blocks shall carry beyond what every audit needs, as far as they are mapped.
+    pub further: &'a [Role],
+    /// Rows to exclude as [`Exclusion::DuplicateId`], ascending.
+    pub skip: &'a [u64],
+}
+
 /// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
 /// so that neither thread count nor scheduling changes a bit of the result.
 ///
-/// `further` names roles whose values the blocks shall carry beyond what every audit needs; `what` names the scan to the
-/// user. `skip` lists rows to exclude as [`Exclusion::DuplicateId`], ascending. At most twice as many partial results as
-/// threads are alive.
+/// At most twice as many partial results as threads are alive.
 ///
 /// # Errors
 /// Unreadable or malformed files, text where a number belongs (with row and column); at most 20 problems are kept.
 pub fn scan<A: Send>(
     log: &Log,
-    what: &str,
-    further: &[Role],
-    skip: &[u64],
+    request: &Request,
     progress: &dyn Progress,
     new: &(dyn Fn() -> A + Sync),
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
+    let Request { what, further, skip } = *request;
     let further: Vec<(Role, String)> =
         further.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect();
     let mut wanted = log.plan.scan_columns();

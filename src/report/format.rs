@@ -171,7 +171,15 @@ mod tests {
 
     fn measure(value: f64, limit: f64, key: &str) -> MeasureRecord {
         let limit = LimitRecord { kind: "at_least".into(), value: limit, key: Some(key.into()) };
-        MeasureRecord { name: "x".into(), value: Some(value), limit: Some(limit), n: None, cell: None, subject: None }
+        MeasureRecord {
+            name: "x".into(),
+            value: Some(value),
+            limit: Some(limit),
+            crossed: None,
+            n: None,
+            cell: None,
+            subject: None,
+        }
     }
 
     #[test]

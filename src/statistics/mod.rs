@@ -9,7 +9,7 @@ mod cell;
 pub use cell::{CellStatistics, LabelCounts, RatioMoments, TAIL_CAPACITY};
 
 use crate::declare::{Levels, Problem, Problems, Role};
-use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState};
+use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState, Request};
 use crate::numeric::{RelativeHistogram, Sum};
 use std::collections::BTreeMap;
 
@@ -143,8 +143,8 @@ impl InversePropensities {
 /// Whatever [`logs::scan`] finds wrong with the files.
 pub fn collect(log: &Log, skip: &[u64], progress: &dyn Progress) -> Result<Statistics, Problems> {
     let new = Statistics::default;
-    let total =
-        logs::scan(log, "scanning the log", &[], skip, progress, &new, &Statistics::add, &mut Statistics::merge)?;
+    let request = Request { what: "scanning the log", further: &[], skip };
+    let total = logs::scan(log, &request, progress, &new, &Statistics::add, &mut Statistics::merge)?;
     match total.overflow {
         Some(what) => Err(Problems(vec![Problem {
             file: log.files.first().map_or_else(String::new, |file| file.name.clone()),

@@ -102,7 +102,10 @@ pub fn judge_findings(findings: Vec<(&'static Check, Finding)>, policy: &Policy,
     let (findings, waivers) = waivers::apply(findings, policy, as_of);
     let mut checks: Vec<JudgedCheck> = findings
         .into_iter()
-        .map(|(check, finding, before)| judged(check.id, check.title, check.source, finding, before, policy))
+        .map(|after| {
+            let Check { id, title, source, .. } = after.check;
+            judged(id, title, source, after.finding, after.before, policy)
+        })
         .collect();
     let (id, title, source, _) = WAIVERS_CHECK;
     checks.push(judged(id, title, source, waivers::finding(&waivers), None, policy));

@@ -29,13 +29,21 @@ pub enum WaiverState {
     TooLong,
 }
 
+/// A check's finding after waivers.
+pub(super) struct AfterWaivers {
+    pub(super) check: &'static Check,
+    pub(super) finding: Finding,
+    /// The status before, where a waiver changed it.
+    pub(super) before: Option<Status>,
+}
+
 /// Applies the waivers to the findings: each finding with its status after waivers, and its status before where that
 /// differs. A waived finding keeps its measures, message and remedy.
 pub(super) fn apply(
     findings: Vec<(&'static Check, Finding)>,
     policy: &Policy,
     as_of: NaiveDate,
-) -> (Vec<(&'static Check, Finding, Option<Status>)>, Vec<JudgedWaiver>) {
+) -> (Vec<AfterWaivers>, Vec<JudgedWaiver>) {
     let latest = latest_expiry(policy, as_of);
     let mut waivers: Vec<JudgedWaiver> = policy
         .waivers
@@ -55,7 +63,7 @@ pub(super) fn apply(
         .into_iter()
         .map(|(check, finding)| {
             let (finding, before) = waive(check.id, finding, &mut waivers);
-            (check, finding, before)
+            AfterWaivers { check, finding, before }
         })
         .collect();
     (judged, waivers)
