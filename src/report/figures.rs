@@ -45,8 +45,7 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
 /// Logged and target share of each cell, joined by a line, furthest out of proportion first. `None` without a cell
 /// that has mass.
 pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option<String> {
-    let mut sorted: Vec<&CellRecord> =
-        cells.iter().filter(|cell| cell.p_target > 0.0 || cell.p_observed > 0.0).collect();
+    let mut sorted: Vec<&CellRecord> = cells.iter().filter(|cell| is_drawable(cell)).collect();
     sorted.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then_with(|| a.cell.cmp(&b.cell)));
     let more = sorted.len().saturating_sub(CELLS_DRAWN);
     sorted.truncate(CELLS_DRAWN);
@@ -82,6 +81,10 @@ pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option
 /// Left edge and width of the plotting area.
 const PLOT: (f64, f64) = (210.0, 330.0);
 
+fn is_drawable(cell: &CellRecord) -> bool {
+    cell.p_target.is_finite() && cell.p_observed.is_finite() && (cell.p_target > 0.0 || cell.p_observed > 0.0)
+}
+
 /// How far a cell is out of proportion; never logged is furthest.
 fn ratio(cell: &CellRecord) -> f64 {
     if cell.p_observed > 0.0 { cell.p_target / cell.p_observed } else { f64::INFINITY }
@@ -113,7 +116,7 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
         if share > full {
             break;
         }
-        let x = PLOT.0 + PLOT.1 * share / full;
+        let x = PLOT.0 + PLOT.1 * (share / full);
         svg.line((x, 36.0), (x, bottom), "grid");
         svg.text((x, bottom + 16.0), "middle", "", &format::share(share));
     }

@@ -131,13 +131,10 @@ pub(super) fn words(verdict: Verdict) -> Words {
 
 /// What the exit code means.
 pub(super) fn exit_sentence(report: &Report) -> String {
-    let gate = match report.fail_on.as_str() {
-        "diagnostic" => "a diagnostic or block verdict",
-        _ => "a block verdict",
-    };
+    let gate = &report.fail_on;
     match report.exit_code {
-        0 => format!("the gate stops at {gate}, and this is none: a pipeline may go on"),
-        _ => format!("the gate stops at {gate}: a pipeline should stop"),
+        0 => format!("the verdict does not reach the gate (fail_on: {gate}), so a pipeline may go on"),
+        _ => format!("the verdict reaches the gate (fail_on: {gate}), so a pipeline should stop"),
     }
 }
 
