@@ -9,6 +9,7 @@ mod logs;
 mod matrix;
 mod properties;
 mod references;
+mod report;
 mod simulate;
 mod support;
 mod verdict;

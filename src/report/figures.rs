@@ -45,20 +45,18 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
 /// Logged and target share of each cell, joined by a line, furthest out of proportion first. `None` without a cell
 /// that has mass.
 pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option<String> {
-    let mut sorted: Vec<&CellRecord> =
-        cells.iter().filter(|cell| cell.p_target > 0.0 || cell.p_observed > 0.0).collect();
+    let mut sorted: Vec<&CellRecord> = cells.iter().filter(|cell| is_drawable(cell)).collect();
     sorted.sort_by(|a, b| ratio(b).total_cmp(&ratio(a)).then_with(|| a.cell.cmp(&b.cell)));
     let more = sorted.len().saturating_sub(CELLS_DRAWN);
     sorted.truncate(CELLS_DRAWN);
     let worst = sorted.first()?;
     let full = sorted.iter().map(|cell| cell.p_target.max(cell.p_observed)).fold(0.0, f64::max);
     let name = |cell: &CellRecord| format::shorten(&levels(covariates, &cell.cell).join(" · "), 30);
-    let finding = format!(
-        "{} makes up {} of the log and should count for {}",
-        name(worst),
-        format::share(worst.p_observed),
-        format::share(worst.p_target)
-    );
+    let logged = match worst.p_observed > 0.0 {
+        true => format!("makes up {} of the log", format::share(worst.p_observed)),
+        false => "was never logged".to_owned(),
+    };
+    let finding = format!("{} {logged} and should count for {}", name(worst), format::share(worst.p_target));
     let about = format!(
         "One row for each of {} cells, the most under-represented first: a circle at its share of the log, a diamond at its share of the target.",
         sorted.len()
@@ -82,6 +80,10 @@ pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option
 /// Left edge and width of the plotting area.
 const PLOT: (f64, f64) = (210.0, 330.0);
 
+fn is_drawable(cell: &CellRecord) -> bool {
+    cell.p_target.is_finite() && cell.p_observed.is_finite() && (cell.p_target > 0.0 || cell.p_observed > 0.0)
+}
+
 /// How far a cell is out of proportion; never logged is furthest.
 fn ratio(cell: &CellRecord) -> f64 {
     if cell.p_observed > 0.0 { cell.p_target / cell.p_observed } else { f64::INFINITY }
@@ -93,13 +95,13 @@ fn dumbbell(svg: &mut Svg, cell: &CellRecord, name: &str, top: f64, full: f64) {
     let (logged, target) = (x(cell.p_observed), x(cell.p_target));
     svg.text((PLOT.0 - 10.0, y + 4.0), "end", "", name);
     svg.line((logged, y), (target, y), "join");
-    svg.push(&format!("<circle class=\"logged\" cx=\"{logged:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"));
+    svg.push(&format!("<circle class=\"logged\" cx=\"{logged:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>"));
     svg.push(&format!(
         "<path class=\"target\" d=\"M{:.1} {y:.1}L{target:.1} {:.1}L{:.1} {y:.1}L{target:.1} {:.1}Z\"/>",
-        target - 5.5,
-        y - 5.5,
-        target + 5.5,
-        y + 5.5
+        target - 4.5,
+        y - 4.5,
+        target + 4.5,
+        y + 4.5
     ));
     let logged = if cell.p_observed > 0.0 { format::share(cell.p_observed) } else { "never logged".to_owned() };
     svg.text((PLOT.0 + PLOT.1 + 16.0, y + 4.0), "start", "", &format!("{logged} → {}", format::share(cell.p_target)));
@@ -113,7 +115,7 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
         if share > full {
             break;
         }
-        let x = PLOT.0 + PLOT.1 * share / full;
+        let x = PLOT.0 + PLOT.1 * (share / full);
         svg.line((x, 36.0), (x, bottom), "grid");
         svg.text((x, bottom + 16.0), "middle", "", &format::share(share));
     }
@@ -190,8 +192,8 @@ impl LogScale {
     /// Round weights inside the axis: 1, 2 and 5 times powers of ten where that leaves few, else the powers alone, thinned.
     fn ticks(&self) -> Vec<f64> {
         let (first, last) = (self.low.log10().floor(), self.high.log10().ceil());
-        let decades = last - first;
-        let factors: &[f64] = if decades <= 3.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let decades = self.high.log10() - self.low.log10();
+        let factors: &[f64] = if decades < 3.01 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let step = (decades / 10.0).ceil().max(1.0);
         let mut ticks = Vec::new();
         let mut power = first;

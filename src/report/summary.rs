@@ -86,7 +86,7 @@ fn check_lines(check: &CheckRecord, id_width: usize, page: &Page) -> Vec<String>
     let id = format!("{:<id_width$}", format::shorten(&clean(&check.id), id_width));
     // Symbol, word and id, with the spaces between them.
     let room = page.width.saturating_sub(label.chars().count() + id.chars().count() + 3);
-    let line = format!("{}  {id} {}", page.paint(&label, colour), format::shorten(&headline(check), room));
+    let line = format!("{}  {id} {}", page.paint(&label, colour), headline(check, room));
     let mut lines = vec![line.trim_end().to_owned()];
     if is_finding(check.status) {
         if let Some(remedy) = &check.remedy {
@@ -97,12 +97,13 @@ fn check_lines(check: &CheckRecord, id_width: usize, page: &Page) -> Vec<String>
     lines
 }
 
-/// The first measure against its limit.
-fn headline(check: &CheckRecord) -> String {
+/// The first measure against its limit; where they do not fit into `room`, the measure's name is cut first.
+fn headline(check: &CheckRecord, room: usize) -> String {
     let Some(measure) = check.measures.first() else { return String::new() };
-    let value = format::measure_value(measure);
     let limit = format::measure_limit(measure).map(|limit| format!(" ({limit})")).unwrap_or_default();
-    clean(&format!("{} {value}{limit}", measure.name))
+    let value = clean(&format!("{}{limit}", format::measure_value(measure)));
+    let name = format::shorten(&clean(&measure.name), room.saturating_sub(value.chars().count() + 1));
+    format::shorten(&format!("{name} {value}"), room)
 }
 
 fn status_words(status: Status) -> (&'static str, &'static str, &'static str) {

@@ -18,6 +18,7 @@ pub(super) struct View<'a> {
     verdict: Words,
     exit: String,
     fingerprint: &'a str,
+    policy_fingerprint: &'a str,
     statuses: Vec<(Status, usize)>,
     checks: Vec<CheckView<'a>>,
     findings: Vec<CheckView<'a>>,
@@ -97,6 +98,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         verdict: words(report.verdict),
         exit: exit_sentence(report),
         fingerprint: short(&report.regime.fingerprint),
+        policy_fingerprint: short(&report.policy.fingerprint),
         statuses: status_counts(report),
         checks: checks().collect(),
         findings: checks().filter(|check| is_finding(check.record.status)).collect(),
@@ -131,13 +133,10 @@ pub(super) fn words(verdict: Verdict) -> Words {
 
 /// What the exit code means.
 pub(super) fn exit_sentence(report: &Report) -> String {
-    let gate = match report.fail_on.as_str() {
-        "diagnostic" => "a diagnostic or block verdict",
-        _ => "a block verdict",
-    };
+    let gate = &report.fail_on;
     match report.exit_code {
-        0 => format!("the gate stops at {gate}, and this is none: a pipeline may go on"),
-        _ => format!("the gate stops at {gate}: a pipeline should stop"),
+        0 => format!("the verdict does not reach the gate (fail_on: {gate}), so a pipeline may go on"),
+        _ => format!("the verdict reaches the gate (fail_on: {gate}), so a pipeline should stop"),
     }
 }
 
