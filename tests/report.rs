@@ -47,7 +47,7 @@ fn cells() -> Vec<CellRecord> {
 
 fn measure(name: &str, value: Option<f64>, limit: Option<(&str, f64, &str)>) -> MeasureRecord {
     let limit = limit.map(|(kind, value, key)| LimitRecord { kind: kind.into(), value, key: Some(key.into()) });
-    MeasureRecord { name: name.into(), value, limit, n: Some(60_000), cell: None, subject: None }
+    MeasureRecord { name: name.into(), value, limit, crossed: None, n: Some(60_000), cell: None, subject: None }
 }
 
 fn check(id: &str, status: Status, severity: &str, verdict: Verdict, first: MeasureRecord) -> CheckRecord {
