@@ -1,6 +1,6 @@
 //! The views of a record: what they show, that they are the same each time, and that nothing in the data can act.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
     AuditRecord, CellKey, CellRecord, CheckRecord, HistogramBin, Input, Labelled, LimitRecord, MeasureRecord,
@@ -487,10 +487,10 @@ fn figures_show_the_cells_and_the_weights_in_html_only() {
     assert_eq!(page.matches("<svg role=\"img\"").count(), 2);
     assert!(page.contains("1 % of rows carries 24 % of the weight"));
     assert!(page.contains("vicuna · thorough was never logged and should count for 10 %"));
-    assert_eq!(page.matches("<circle").count(), 10);
+    assert_eq!(page.matches("<circle").count(), 11);
     assert!(!markdown(&fixture()).unwrap().contains("<svg"));
     let crowded = html(&many_cells(100)).unwrap();
-    assert_eq!(crowded.matches("<circle").count(), 30);
+    assert_eq!(crowded.matches("<circle").count(), 31);
     assert!(crowded.contains("70 more are in the table"));
     assert!(!html(&degenerate()).unwrap().contains("<svg"));
 }

@@ -36,9 +36,9 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
     );
     for tick in scale.ticks() {
         svg.line((scale.x(tick), 264.0), (scale.x(tick), 270.0), "axis");
-        svg.text((scale.x(tick), 284.0), "middle", "", &format::number(tick));
+        svg.text((scale.x(tick), 284.0), "middle", &format::number(tick));
     }
-    svg.text((PLOT.0 + PLOT.1 / 2.0, 308.0), "middle", "", "weight of a row, logarithmic axis (1: counts as logged)");
+    svg.text((PLOT.0 + PLOT.1 / 2.0, 308.0), "middle", "weight of a row, logarithmic axis (1: counts as logged)");
     Some(svg.close(&format!("Figure 8.1. {finding}.")))
 }
 
@@ -63,8 +63,7 @@ pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option
     );
     let bottom = 44.0 + 22.0 * count(sorted.len());
     let mut svg = Svg::open(bottom + 48.0, "cells", &finding, &about);
-    svg.text((PLOT.0, 18.0), "start", "logged", "● logged");
-    svg.text((PLOT.0 + 80.0, 18.0), "start", "target", "◆ target");
+    legend(&mut svg);
     share_axis(&mut svg, full, bottom);
     for (index, cell) in sorted.iter().enumerate() {
         dumbbell(&mut svg, cell, &name(cell), 44.0 + 22.0 * count(index), full);
@@ -89,22 +88,24 @@ fn ratio(cell: &CellRecord) -> f64 {
     if cell.p_observed > 0.0 { cell.p_target / cell.p_observed } else { f64::INFINITY }
 }
 
+/// Names the two marks; their words keep the colour of text, which contrasts with every background.
+fn legend(svg: &mut Svg) {
+    svg.circle(PLOT.0 + 6.0, 14.0);
+    svg.text((PLOT.0 + 16.0, 18.0), "start", "logged");
+    svg.diamond(PLOT.0 + 86.0, 14.0);
+    svg.text((PLOT.0 + 96.0, 18.0), "start", "target");
+}
+
 fn dumbbell(svg: &mut Svg, cell: &CellRecord, name: &str, top: f64, full: f64) {
     let y = top + 11.0;
     let x = |share: f64| PLOT.0 + PLOT.1 * (share / full).clamp(0.0, 1.0);
     let (logged, target) = (x(cell.p_observed), x(cell.p_target));
-    svg.text((PLOT.0 - 10.0, y + 4.0), "end", "", name);
+    svg.text((PLOT.0 - 10.0, y + 4.0), "end", name);
     svg.line((logged, y), (target, y), "join");
-    svg.push(&format!("<circle class=\"logged\" cx=\"{logged:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>"));
-    svg.push(&format!(
-        "<path class=\"target\" d=\"M{:.1} {y:.1}L{target:.1} {:.1}L{:.1} {y:.1}L{target:.1} {:.1}Z\"/>",
-        target - 4.5,
-        y - 4.5,
-        target + 4.5,
-        y + 4.5
-    ));
+    svg.circle(logged, y);
+    svg.diamond(target, y);
     let logged = if cell.p_observed > 0.0 { format::share(cell.p_observed) } else { "never logged".to_owned() };
-    svg.text((PLOT.0 + PLOT.1 + 16.0, y + 4.0), "start", "", &format!("{logged} → {}", format::share(cell.p_target)));
+    svg.text((PLOT.0 + PLOT.1 + 16.0, y + 4.0), "start", &format!("{logged} → {}", format::share(cell.p_target)));
 }
 
 fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
@@ -117,9 +118,9 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
         }
         let x = PLOT.0 + PLOT.1 * (share / full);
         svg.line((x, 36.0), (x, bottom), "grid");
-        svg.text((x, bottom + 16.0), "middle", "", &format::share(share));
+        svg.text((x, bottom + 16.0), "middle", &format::share(share));
     }
-    svg.text((PLOT.0 + PLOT.1 / 2.0, bottom + 38.0), "middle", "", "share of all comparisons (%)");
+    svg.text((PLOT.0 + PLOT.1 / 2.0, bottom + 38.0), "middle", "share of all comparisons (%)");
 }
 
 /// The next of 1, 2 or 5 times a power of ten.
@@ -145,10 +146,10 @@ const PANEL_HEIGHT: f64 = 96.0;
 fn panel(svg: &mut Svg, panel: &Panel<'_>) {
     let bottom = panel.top + PANEL_HEIGHT;
     let width = PANEL_WIDTH / count(panel.values.len().max(1));
-    svg.text((PANEL_LEFT, panel.top - 12.0), "start", panel.class, panel.label);
+    svg.text((PANEL_LEFT, panel.top - 12.0), "start", panel.label);
     svg.line((PANEL_LEFT, panel.top), (PANEL_LEFT + PANEL_WIDTH, panel.top), "grid");
-    svg.text((PANEL_LEFT - 6.0, panel.top + 4.0), "end", "", &format::share(panel.full));
-    svg.text((PANEL_LEFT - 6.0, bottom + 4.0), "end", "", &format::share(0.0));
+    svg.text((PANEL_LEFT - 6.0, panel.top + 4.0), "end", &format::share(panel.full));
+    svg.text((PANEL_LEFT - 6.0, bottom + 4.0), "end", &format::share(0.0));
     for (index, value) in panel.values.iter().enumerate() {
         let height = PANEL_HEIGHT * (value / panel.full).clamp(0.0, 1.0);
         let (x, y) = (PANEL_LEFT + width * count(index), bottom - height);
@@ -239,9 +240,19 @@ impl Svg {
         self.push(&format!("<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"));
     }
 
-    fn text(&mut self, at: (f64, f64), anchor: &str, class: &str, content: &str) {
+    fn circle(&mut self, x: f64, y: f64) {
+        self.push(&format!("<circle class=\"logged\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>"));
+    }
+
+    fn diamond(&mut self, x: f64, y: f64) {
+        let (left, right, top, bottom) = (x - 4.5, x + 4.5, y - 4.5, y + 4.5);
+        self.push(&format!(
+            "<path class=\"target\" d=\"M{left:.1} {y:.1}L{x:.1} {top:.1}L{right:.1} {y:.1}L{x:.1} {bottom:.1}Z\"/>"
+        ));
+    }
+
+    fn text(&mut self, at: (f64, f64), anchor: &str, content: &str) {
         let (x, y) = at;
-        let class = if class.is_empty() { String::new() } else { format!(" class=\"{class}\"") };
-        self.push(&format!("<text{class} x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", xml(content)));
+        self.push(&format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", xml(content)));
     }
 }
