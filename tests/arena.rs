@@ -69,7 +69,7 @@ fn uniform_pairs_of_the_responses_file_equal_the_logged_target_propensity() {
 #[test]
 fn every_variant_is_judged_as_its_name_says() {
     let Some(arena) = shared("data/arena") else { return };
-    let variants: [(&str, i32, Option<(&str, Status)>); 11] = [
+    let variants: [(&str, i32, Option<(&str, Status)>); 12] = [
         ("clean", 0, None),
         ("missing_propensity", 1, Some(("propensity-completeness", Status::Fail))),
         ("impossible_propensity", 1, Some(("propensity-completeness", Status::Fail))),
@@ -79,6 +79,7 @@ fn every_variant_is_judged_as_its_name_says() {
         ("unknown_label", 1, Some(("label-integrity", Status::Fail))),
         ("null_covariate", 1, Some(("covariate-completeness", Status::Fail))),
         ("cell_outside_target", 0, Some(("cell-support", Status::Warn))),
+        ("one_annotator_always_a", 1, Some(("annotator-integrity", Status::Fail))),
         ("no_propensity_column", 2, None),
         ("empty", 2, None),
     ];

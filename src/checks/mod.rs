@@ -3,6 +3,7 @@
 //! Owns: comparing numbers with the policy's limits, and wording the result from those numbers alone.
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
+mod annotator_integrity;
 mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
@@ -10,11 +11,13 @@ mod finding;
 mod generator_balance;
 mod label_integrity;
 mod mechanism_provenance;
+mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
 mod required_fields;
 mod unsupported_target_mass;
+mod weight_concentration;
 mod weight_tails;
 
 pub(crate) use finding::status_of;
@@ -23,6 +26,7 @@ pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermi
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
+use crate::statistics::groups::Groups;
 use crate::weights::Weights;
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,12 +72,14 @@ pub struct Evidence<'a> {
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
+    /// Sums by prompt, annotator and user; `None` when none of them is mapped.
+    pub groups: Option<&'a Groups>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 12] = [
+pub static CHECKS: [&Check; 15] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
@@ -82,9 +88,12 @@ pub static CHECKS: [&Check; 12] = [
     &mechanism_provenance::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,
+    &annotator_integrity::CHECK,
+    &position_bias::CHECK,
     &cell_support::CHECK,
     &unsupported_target_mass::CHECK,
     &weight_tails::CHECK,
+    &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
 ];
 

@@ -21,16 +21,19 @@ type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
 const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
+/// What a scan wants of a block beyond what every audit needs.
+pub(super) struct Extra {
+    /// Roles and their columns, as codes.
+    pub(super) further: Vec<(Role, String)>,
+    /// Roles, whether every file holds them as integers, and their columns, as 64-bit keys.
+    pub(super) identities: Vec<(Role, bool, String)>,
+}
+
 /// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
 ///
 /// # Errors
 /// Text where a number belongs, values that have no text form.
-pub(super) fn judge(
-    plan: &Plan,
-    further: &[(Role, String)],
-    piece: &Piece<'_>,
-    skip: &[u64],
-) -> Result<Block, Vec<Problem>> {
+pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
     let (labels, label_faults) = labels(plan, piece)?;
@@ -58,7 +61,11 @@ pub(super) fn judge(
         }
         _ => None,
     };
-    let keys = further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let keys = extra.further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let identity = |(role, integers, name): &(Role, bool, String)| {
+        let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
+        Ok((*role, keys))
+    };
     Ok(Block {
         first_row,
         outcomes,
@@ -70,6 +77,7 @@ pub(super) fn judge(
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
+        identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
 }

@@ -5,11 +5,15 @@
 
 mod calibration;
 mod clipping;
+mod concentration;
+mod sides;
 mod summary;
 mod tail;
 
 pub use calibration::{Calibration, CellCalibration};
 pub use clipping::{Clipped, clip};
+pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
+pub use sides::{Sides, share_of_side_a, sides};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
@@ -156,12 +160,13 @@ fn cell_weight(
     }
 }
 
-fn weigh_labelled(
+/// p_T/p_O of each cell over the labelled rows; 0 where it is not defined.
+fn labelled_factors(
     statistics: &Statistics,
     regime: &Regime,
     target: &BTreeMap<Levels, f64>,
     observed: &BTreeMap<Levels, f64>,
-) -> (EffectiveSize, Option<f64>) {
+) -> BTreeMap<Levels, f64> {
     // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
     // stays what it was over the audited rows.
     let counts = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.labelled.n));
@@ -173,6 +178,17 @@ fn weigh_labelled(
         (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
         _ => 0.0,
     };
+    statistics.cells.keys().map(|levels| (levels.clone(), factor(levels))).collect()
+}
+
+fn weigh_labelled(
+    statistics: &Statistics,
+    regime: &Regime,
+    target: &BTreeMap<Levels, f64>,
+    observed: &BTreeMap<Levels, f64>,
+) -> (EffectiveSize, Option<f64>) {
+    let factors = labelled_factors(statistics, regime, target, observed);
+    let factor = |levels: &Levels| factors.get(levels).copied().unwrap_or(0.0);
     let parts: Vec<(f64, &RatioMoments)> =
         statistics.cells.iter().map(|(levels, cell)| (factor(levels), &cell.labelled)).collect();
     let weight: f64 = parts.iter().map(|(factor, moments)| factor * moments.sum.value()).sum();
