@@ -7,6 +7,7 @@ mod cli;
 mod evidence;
 mod logs;
 mod matrix;
+mod overlap;
 mod properties;
 mod references;
 mod report;

@@ -74,6 +74,13 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
             Some(Defect::CellOutsideTarget { cell: cell("gaming", "expert"), rows: 1 }),
         ),
         ("one row with 60 % of the weight", "weight-tails", Some(Defect::DominantRow(0.6))),
+        ("exploration floor lost", "logging-overlap", Some(Defect::LowFloor { from_row: 5000, factor: 4.0 })),
+        ("inclusion invalid, 1 %", "labelling-selection", Some(Defect::InvalidInclusion(0.01))),
+        (
+            "labels missing in one cell",
+            "labelling-selection",
+            Some(Defect::UnlabelledCell { cell: cell("writing", "expert"), every: 5 }),
+        ),
         ("no id column", "label-integrity", Some(Defect::NoColumn("event_id".to_owned()))),
         ("no mechanism column", "mechanism-provenance", Some(Defect::NoColumn("mechanism".to_owned()))),
         ("no label column", "label-integrity", Some(Defect::NoColumn("label".to_owned()))),

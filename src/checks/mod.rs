@@ -9,7 +9,10 @@ mod effective_sample_size;
 mod finding;
 mod generator_balance;
 mod label_integrity;
+mod labelling_selection;
+mod logging_overlap;
 mod mechanism_provenance;
+mod observed_masses;
 mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
@@ -73,15 +76,18 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 12] = [
+pub static CHECKS: [&Check; 15] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
     &generator_balance::CHECK,
     &mechanism_provenance::CHECK,
+    &logging_overlap::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,
+    &labelling_selection::CHECK,
+    &observed_masses::CHECK,
     &cell_support::CHECK,
     &unsupported_target_mass::CHECK,
     &weight_tails::CHECK,
@@ -141,6 +147,21 @@ impl Limits<'_> {
             not_logged: false,
             measures: Vec::new(),
         })
+    }
+}
+
+/// What tests of the mean of 1/g_O or g_T/g_O say where rows of one cell were selected with different probabilities.
+fn selected_within_cells(evidence: &Evidence) -> Undetermined {
+    Undetermined {
+        message: "rows of one cell were selected for labelling with different probabilities: over the selected rows, the means \
+                  tested here differ from 1 although every propensity is right"
+            .to_owned(),
+        remedy: "run this check on the log of all shown comparisons, labelled or not, before the selection".to_owned(),
+        not_logged: true,
+        measures: vec![
+            Measure::shown("smallest inclusion probability", evidence.statistics.inclusions.map(|counts| counts.min))
+                .of_rows(evidence.statistics.audited()),
+        ],
     }
 }
 

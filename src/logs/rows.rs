@@ -6,7 +6,7 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Generators, Label, Outcome, PropensityState, failure, problem};
+use super::{Block, Codes, Exclusion, Generators, Label, Moment, Outcome, PropensityState, failure, moments, problem};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
@@ -36,13 +36,15 @@ pub(super) fn judge(
     let (labels, label_faults) = labels(plan, piece)?;
     let logged = plan.propensity.as_ref().map(|propensity| logged(propensity, piece)).transpose()?;
     let target = target(&plan.target, piece)?;
+    let inclusions = plan.inclusion.as_ref().map(|name| inclusions(piece, name)).transpose()?;
     let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
     let mut outcomes = Vec::with_capacity(rows);
     let mut pair_ratios = Vec::with_capacity(rows);
     for row in 0..rows {
         let (ratio, unusable) = pairs.ratio(row);
         let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
-        let reason = uncovered.or(label_faults[row]).or(unusable);
+        let unincluded = inclusions.as_ref().and_then(|inclusions| inclusion_fault(ratio, inclusions[row]));
+        let reason = uncovered.or(label_faults[row]).or(unusable).or(unincluded);
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
@@ -66,7 +68,10 @@ pub(super) fn judge(
         cells,
         labels,
         pair_ratios,
+        ln_propensities: logged.as_ref().map_or_else(Vec::new, |l| (0..rows).map(|row| l.probabilities.log(row)).collect()),
         propensities: logged.map(|logged| logged.states).unwrap_or_default(),
+        inclusions,
+        moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
@@ -108,6 +113,22 @@ fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> 
             })
             .collect(),
     })
+}
+
+fn moments_of(piece: &Piece<'_>, name: &str) -> Result<Vec<Moment>, Vec<Problem>> {
+    moments::moments(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
+}
+
+/// Each row's inclusion probability; NaN for whatever is none.
+fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
+    let is_probability = |value: &f64| *value > 0.0 && *value <= 1.0;
+    Ok(numbers(piece, name)?.iter().map(|value| value.filter(is_probability).unwrap_or(f64::NAN)).collect())
+}
+
+/// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
+fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
+    let usable = (1.0 / inclusion).is_finite() && (ratio / inclusion).is_finite();
+    (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
 /// Each row's cell and the cells, in the order in which complete rows first show them.
