@@ -92,7 +92,7 @@ fn settings_and_the_gate_decide_the_exit_code_and_are_shown() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}{stderr}");
         if code < 2 {
             let report = String::from_utf8(sandbox.read("counterweight-report/report.md")).unwrap();
-            let (box_, _) = report.split_once("\n## ").unwrap();
+            let (box_, _) = report.split_once("\n## 1").unwrap();
             assert!(box_.replace('\\', "").contains(arguments[1]), "the decision box shows {}:\n{box_}", arguments[1]);
         }
     }

@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::record_batch::RecordBatch;
 use counterweight::declare::{
-    Audit, LabelWords, LogSpec, Observed, Pairs, Preset, Problem, Problems, Regime, Role, Source, Target,
+    Audit, LabelWords, LogSpec, Observed, Pairs, Preset, Problem, Problems, Regime, Role, Source, Target, TargetForm,
 };
 use counterweight::logs::{self, Block, Codes, Duplicates, Exclusion, Label, Log, Outcome, PropensityState, Request};
 use parquet::arrow::ArrowWriter;
@@ -58,6 +58,7 @@ fn regime(cells: &[&str], pairs: Pairs) -> Regime {
         motivation: String::new(),
         supersedes: None,
         cells: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+        form: TargetForm::Table,
         target: Target::Masses(BTreeMap::new()),
         pairs,
         observed: Observed::Empirical,
@@ -74,9 +75,7 @@ fn target_column() -> Pairs {
 fn blocks(log: &Log, skip: &[u64]) -> Result<Vec<Block>, Problems> {
     logs::scan(
         log,
-        "test",
-        &[],
-        skip,
+        &Request { what: "test", further: &[], skip },
         &(),
         &Vec::new,
         &|all: &mut Vec<Block>, block| all.push(block.clone()),

@@ -16,8 +16,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let read = evidence.statistics.rows_read;
     let missing = evidence.statistics.excluded_for(Exclusion::MissingCovariate);
     let limit = at_most("max_missing_share", limits.number("max_missing_share")?);
-    let measure = Measure::held("share of rows with a missing covariate", share(missing, read), limit, Crossed::Limit)
-        .of_rows(read);
+    let measure =
+        Measure::held("share with a missing covariate", share(missing, read), limit, Crossed::Limit).of_rows(read);
     let covariates = list(&evidence.regime.cells);
     let message = match missing {
         0 => format!("every row carries {covariates}"),

@@ -25,10 +25,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let read = evidence.statistics.rows_read;
     let bad = counts.missing + undeclared.iter().map(|(_, n)| n).sum::<u64>();
     let limit = at_most("max_undeclared_share", limits.number("max_undeclared_share")?);
-    let mut measures = vec![
-        Measure::held("share of rows without a declared mechanism", share(bad, read), limit, Crossed::Limit)
-            .of_rows(read),
-    ];
+    let mut measures =
+        vec![Measure::held("share without a declared one", share(bad, read), limit, Crossed::Limit).of_rows(read)];
     measures.extend(
         undeclared
             .iter()
