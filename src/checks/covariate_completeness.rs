@@ -23,7 +23,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         0 => format!("every row carries {covariates}"),
         missing => format!("{} of {} lack one of {covariates}", super::thousands(missing), rows(read)),
     };
-    let remedy = "log the covariates for every row; if they cannot be known for some, declare a level for that, such as `unknown`, \
+    let remedy = "log the covariates for every row; if they cannot be known for some, declare a level for that, such as unknown, \
                   and give it a target mass";
     Ok(Finding::from_measures(vec![measure], message, remedy))
 }

@@ -13,7 +13,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 const REMEDY: &str =
-    "mend the pipeline that writes the log: remove copies by event id, declare every label word under `logs.labels`";
+    "mend the pipeline that writes the log: remove copies by event id, declare every label word under logs.labels";
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let statistics = evidence.statistics;
@@ -69,7 +69,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
 fn without_ids(measures: Vec<Measure>) -> Undetermined {
     Undetermined {
         message: "the labels are in their alphabet, but without ids copies of rows cannot be found".to_owned(),
-        remedy: "log an id for every comparison when it is shown, and map it under `logs.columns.id` in the audit file"
+        remedy: "log an id for every comparison when it is shown, and map it under logs.columns.id in the audit file"
             .to_owned(),
         not_logged: true,
         measures,

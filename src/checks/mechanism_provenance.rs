@@ -46,7 +46,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     Ok(Finding::from_measures(
         measures,
         message,
-        "declare the mechanism in the regime under `mechanisms` (and move the regime's version), or leave its rows out of the log; \
+        "declare the mechanism in the regime under mechanisms (and move the regime's version), or leave its rows out of the log; \
          a silent change of mechanism is a silent change of what is estimated",
     ))
 }

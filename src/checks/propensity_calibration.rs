@@ -129,7 +129,7 @@ fn one_sided(measures: Vec<Measure>) -> Undetermined {
         message:
             "no mean of g_T/g_O is above 1, but without a design bound propensities that are too large cannot be found"
                 .to_owned(),
-        remedy: "declare `max_pair_ratio` for every mechanism: the largest g_T/g_O that its exploration floor allows"
+        remedy: "declare max_pair_ratio for every mechanism: the largest g_T/g_O that its exploration floor allows"
             .to_owned(),
         not_logged: true,
         measures,

@@ -41,7 +41,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     Ok(Finding::from_measures(
         measures,
         message(&required, &empty, &recommended, no_selection),
-        "log these fields and map them under `logs.columns`; say under `logs.selection` how shown comparisons came to be labelled",
+        "log these fields and map them under logs.columns; say under logs.selection how shown comparisons came to be labelled",
     ))
 }
 
@@ -50,7 +50,7 @@ fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String], n
     if !required.is_empty() {
         parts.push(format!("required but not mapped: {}", list(required)));
     }
-    parts.extend(empty.iter().map(|(role, n)| format!("{} without `{}`", rows(*n), role.name())));
+    parts.extend(empty.iter().map(|(role, n)| format!("{} without a {}", rows(*n), role.name())));
     if !recommended.is_empty() {
         parts.push(format!("recommended but not mapped: {}", list(recommended)));
     }

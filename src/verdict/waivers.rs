@@ -158,6 +158,6 @@ pub(super) fn finding(waivers: &[JudgedWaiver]) -> Finding {
     Finding::from_measures(
         measures,
         message,
-        "remove waivers that are expired or unused; renew with a new approval; restrict each to the cells it is about (`cell:`)",
+        "remove waivers that are expired or unused; renew with a new approval; restrict each to the cells it is about (cell)",
     )
 }
