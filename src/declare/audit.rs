@@ -1,7 +1,19 @@
 //! The audit document: which declaration, which logs, which candidates.
 
-use super::Source;
+use super::problem::{Findings, quoted};
+use super::regime::texts;
+use super::shape::{DocumentKind, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
+use super::yaml::{Entry, Node};
+use super::{Source, prose};
 use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Presets of later versions.
+const LATER_PRESETS: [&str; 5] = ["trl", "arena", "openrlhf", "llamafactory", "helpsteer3"];
+/// The key under `columns` that names several columns.
+const PARTS: &str = "log_propensity_parts";
+/// Folds where `fit` says nothing.
+const DEFAULT_FOLDS: u64 = 5;
 
 /// A validated `counterweight/audit/v1` document.
 #[derive(Debug, Clone)]
@@ -221,4 +233,255 @@ pub struct Fit {
     pub folds: u64,
     /// Seed.
     pub seed: u64,
+}
+
+// ---- Shape ----
+
+/// The shape of audit documents.
+pub(super) fn shape() -> Shape {
+    fields(vec![
+        schema_field(DocumentKind::Audit),
+        must("regime", Shape::Text, "The regime document, relative to this one.", "regime: regime.yaml"),
+        may(
+            "policy",
+            Shape::Text,
+            "The policy document, relative to this one, or a shipped name; `standard` unless said.",
+        ),
+        must("logs", logs_shape(), "Which logs, and how to read them.", "logs: {path: logs.parquet}"),
+        may("reference", fields(log_probability_fields(true)), "The reference policy's log-probability columns."),
+        may("candidates", list(candidate_shape(), 0), "The candidate policies."),
+        may(
+            "report",
+            fields(vec![may("identify", list(role_shape(), 0), "Roles whose raw identifiers the report may show.")]),
+            "What the report may show.",
+        ),
+    ])
+}
+
+fn role_shape() -> Shape {
+    word("role", &Role::ALL.map(Role::name))
+}
+
+fn logs_shape() -> Shape {
+    let preset = Words { noun: "preset", allowed: vec!["canonical".to_owned()], later: &LATER_PRESETS };
+    let cluster = Shape::List { items: Box::new(Shape::Text), min: 1, max: Some(2) };
+    fields(vec![
+        must("path", Shape::Text, "A file, a glob or a folder, relative to this document.", "path: logs.parquet"),
+        may("preset", Shape::Word(preset), "Whose column names apply where `columns` says nothing."),
+        may("columns", columns_shape(), "Column names by role."),
+        may("labels", labels_shape(), "The label alphabet: then only these words are labels."),
+        may(
+            "cluster",
+            either(Shape::Text, cluster),
+            "One or two roles (or columns) whose shared value makes rows dependent.",
+        ),
+        may("responses", Shape::Text, "The responses file, relative to this document."),
+        may("target_sample", Shape::Text, "An unlabelled sample drawn from the target, relative to this document."),
+        may("selection", Shape::Text, "How shown comparisons came to be labelled, in words."),
+    ])
+}
+
+fn columns_shape() -> Shape {
+    let column = |role: Role| may(role.name(), Shape::Text, "The column taken for this role.");
+    let mut known: Vec<_> = Role::ALL.into_iter().map(column).collect();
+    known.push(may(PARTS, list(Shape::Text, 1), "Columns of logged parts of the pair's log-probability, summed."));
+    fields(known)
+}
+
+fn labels_shape() -> Shape {
+    fields(vec![
+        must("a", list(Shape::Text, 1), "Words for \"a is preferred\".", "a: [a]"),
+        must("b", list(Shape::Text, 1), "Words for \"b is preferred\".", "b: [b]"),
+        may("tie", list(Shape::Text, 0), "Words for a tie."),
+        may("abstain", list(Shape::Text, 0), "Words for an abstention."),
+    ])
+}
+
+fn log_probability_fields(mandatory: bool) -> Vec<super::shape::Field> {
+    let (a, b) = ("Column of log pi(a), in nats.", "Column of log pi(b), in nats.");
+    if mandatory {
+        let (example_a, example_b) = ("logp_a: ref_logp_a", "logp_b: ref_logp_b");
+        return vec![must("logp_a", Shape::Text, a, example_a), must("logp_b", Shape::Text, b, example_b)];
+    }
+    vec![may("logp_a", Shape::Text, a), may("logp_b", Shape::Text, b)]
+}
+
+fn candidate_shape() -> Shape {
+    let mut known = vec![
+        must("name", Shape::Text, "The candidate's name.", "name: judge"),
+        must("role", word("role", &["incumbent", "challenger"]), "What it is compared as.", "role: challenger"),
+        may("beta", positive(), "The temperature of the implicit reward."),
+        may("fit", fit_shape(), "How to fit it, unless its log-probabilities are logged."),
+        may("artifact", Shape::Text, "The file or folder that would be deployed."),
+    ];
+    known.extend(log_probability_fields(false));
+    fields(known)
+}
+
+fn fit_shape() -> Shape {
+    let features = fields(vec![
+        must("a", Shape::Text, "Feature column of response a.", "a: features_a"),
+        must("b", Shape::Text, "Feature column of response b.", "b: features_b"),
+    ]);
+    fields(vec![
+        must("model", word("model", &["tilt"]), "The model.", "model: tilt"),
+        may("features", features, "The feature columns of the two responses."),
+        may("objective", word("objective", &["weighted", "naive"]), "The objective; `weighted` unless said."),
+        may("folds", Shape::Integer(2), "Number of folds; 5 unless said."),
+        may("seed", Shape::Integer(0), "Seed; 0 unless said."),
+    ])
+}
+
+// ---- Reading ----
+
+/// The entries that name the regime and the policy documents, whatever else is wrong with the audit document.
+pub(super) fn references(root: &Node) -> (Option<&Node>, Option<&Node>) {
+    let named = |key: &str| root.get(key).map(|entry| &entry.node).filter(|node| node.text().is_some());
+    (named("regime"), named("policy"))
+}
+
+/// Reads an audit from a tree that has been checked against [`shape`]. Problems that need two values go to
+/// `findings`; `None` where a value is missing or malformed, which the check has reported.
+pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut Findings<'_>) -> Option<Audit> {
+    let text = |key: &str| root.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
+    let logs = root.get("logs").and_then(|entry| read_logs(&entry.node, findings));
+    let candidates = read_candidates(root, findings);
+    let identify = root.get("report").and_then(|report| report.node.get("identify"));
+    let identify = identify.map_or(&[][..], |entry| entry.node.items());
+    Some(Audit {
+        source: source.clone(),
+        folder: folder.to_owned(),
+        regime: text("regime")?,
+        policy: text("policy").unwrap_or_else(|| "standard".to_owned()),
+        logs: logs?,
+        reference: root.get("reference").and_then(|entry| read_log_probabilities(&entry.node)),
+        candidates,
+        identify: identify.iter().filter_map(|item| Role::from_name(item.text()?)).collect(),
+    })
+}
+
+fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
+    let text = |key: &str| node.get(key).and_then(|entry| prose(&entry.node));
+    let columns = node.get("columns").map(|entry| &entry.node);
+    if let Some(columns) = columns {
+        check_alternatives(columns, findings);
+    }
+    let named = columns.map_or(&[][..], Node::entries);
+    let parts = columns.and_then(|columns| columns.get(PARTS)).and_then(|entry| texts(&entry.node, "column", findings));
+    let cluster = match node.get("cluster") {
+        None => Vec::new(),
+        Some(entry) => match entry.node.text() {
+            Some(one) => vec![one.to_owned()],
+            None => texts(&entry.node, "role", findings)?,
+        },
+    };
+    Some(LogSpec {
+        path: node.get("path")?.node.text()?.to_owned(),
+        preset: Preset::Canonical,
+        columns: named
+            .iter()
+            .filter_map(|entry| Some((Role::from_name(&entry.key)?, entry.node.text()?.to_owned())))
+            .collect(),
+        log_propensity_parts: parts.unwrap_or_default(),
+        labels: node.get("labels").and_then(|entry| read_labels(&entry.node, findings)),
+        cluster,
+        responses: text("responses"),
+        target_sample: text("target_sample"),
+        selection: text("selection"),
+    })
+}
+
+/// A probability is logged in one form only.
+fn check_alternatives(columns: &Node, findings: &mut Findings<'_>) {
+    let groups: [&[&str]; 2] =
+        [&["propensity", "log_propensity", PARTS], &["target_propensity", "log_target_propensity"]];
+    for group in groups {
+        let mut given: Vec<&Entry> = group.iter().filter_map(|key| columns.get(key)).collect();
+        given.sort_by_key(|entry| entry.span);
+        if let [first, second, ..] = given.as_slice() {
+            let message = format!("`columns` has both `{}` and `{}`", first.key, second.key);
+            let help = "they say the same thing in different forms; keep the one that is logged".to_owned();
+            findings.add(second.span, &message, Some(help));
+        }
+    }
+}
+
+fn read_labels(node: &Node, findings: &mut Findings<'_>) -> Option<LabelWords> {
+    let mut outcomes: BTreeMap<&str, &str> = BTreeMap::new();
+    for entry in node.entries() {
+        for item in entry.node.items() {
+            let Some(label) = item.text() else { continue };
+            if let Some(other) = outcomes.insert(label, &entry.key) {
+                let message = format!("the label {} stands for `{other}` already", quoted(label));
+                findings.add(item.span, &message, Some("let every word stand for one outcome, once".to_owned()));
+            }
+        }
+    }
+    let words = |key: &str| -> Option<Vec<String>> {
+        let items = node.get(key).map_or(&[][..], |entry| entry.node.items());
+        items.iter().map(|item| item.text().map(str::to_owned)).collect()
+    };
+    Some(LabelWords { a: words("a")?, b: words("b")?, tie: words("tie")?, abstain: words("abstain")? })
+}
+
+fn read_log_probabilities(node: &Node) -> Option<LogProbabilities> {
+    let text = |key: &str| node.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
+    Some(LogProbabilities { logp_a: text("logp_a")?, logp_b: text("logp_b")? })
+}
+
+fn read_candidates(root: &Node, findings: &mut Findings<'_>) -> Vec<Candidate> {
+    let Some(entry) = root.get("candidates") else { return Vec::new() };
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    for node in entry.node.items().iter().filter_map(|item| Some(&item.get("name")?.node)) {
+        let Some(name) = node.text() else { continue };
+        if let Some(line) = names.insert(name, node.span.line) {
+            let message = format!("duplicate candidate {}", quoted(name));
+            let help = format!("it stands on line {line} already; give every candidate a name of its own");
+            findings.add(node.span, &message, Some(help));
+        }
+    }
+    entry.node.items().iter().filter_map(|item| read_candidate(item, findings)).collect()
+}
+
+fn read_candidate(node: &Node, findings: &mut Findings<'_>) -> Option<Candidate> {
+    if !node.entries().is_empty() {
+        check_evidence(node, findings);
+    }
+    let text = |key: &str| node.get(key).and_then(|entry| entry.node.text());
+    Some(Candidate {
+        name: text("name")?.to_owned(),
+        incumbent: text("role")? == "incumbent",
+        beta: node.get("beta").and_then(|entry| entry.node.number()),
+        log_probabilities: read_log_probabilities(node),
+        fit: node.get("fit").and_then(|entry| read_fit(&entry.node)),
+        artifact: text("artifact").map(str::to_owned),
+    })
+}
+
+/// A candidate's log-probabilities are logged or it is fitted, and not both.
+fn check_evidence(node: &Node, findings: &mut Findings<'_>) {
+    let help = Some("give either `logp_a` and `logp_b`, or `fit`".to_owned());
+    match (node.get("logp_a"), node.get("logp_b"), node.get("fit")) {
+        (None, None, Some(_)) | (Some(_), Some(_), None) => {}
+        (None, None, None) => {
+            findings.add(node.span, "the candidate has neither log-probabilities nor `fit`", help);
+        }
+        (_, _, Some(fit)) => findings.add(fit.span, "the candidate has both log-probabilities and `fit`", help),
+        (Some(one), None, None) => findings.add(one.span, "the candidate has `logp_a` and lacks `logp_b`", help),
+        (None, Some(one), None) => findings.add(one.span, "the candidate has `logp_b` and lacks `logp_a`", help),
+    }
+}
+
+fn read_fit(node: &Node) -> Option<Fit> {
+    let text = |key: &str| node.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
+    let integer = |key: &str| node.get(key).and_then(|entry| entry.node.integer());
+    let features = node.get("features").map(|entry| &entry.node);
+    let column = |key: &str| features.and_then(|node| Some(node.get(key)?.node.text()?.to_owned()));
+    Some(Fit {
+        model: text("model")?,
+        features: column("a").zip(column("b")),
+        objective: text("objective").unwrap_or_else(|| "weighted".to_owned()),
+        folds: integer("folds").unwrap_or(DEFAULT_FOLDS),
+        seed: integer("seed").unwrap_or(0),
+    })
 }
