@@ -4,6 +4,7 @@
 mod architecture;
 mod arena;
 mod cli;
+mod declare;
 mod evidence;
 mod logs;
 mod matrix;

@@ -184,7 +184,7 @@ fn unreadable(name: &str) -> Problem {
     Problem::without_place(name, "the document could not be read".to_owned(), help)
 }
 
-/// A document's text, with the byte-order mark that some editors write taken for what it is.
+/// A document as read, with its digest.
 fn source(name: &str, text: &str) -> Source {
     Source { name: name.to_owned(), text: text.to_owned(), sha256: canonical::sha256_hex(text.as_bytes()) }
 }

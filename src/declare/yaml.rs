@@ -140,8 +140,17 @@ pub(super) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
     })
 }
 
+/// The message for a document above [`MAX_BYTES`].
+pub(super) fn too_large() -> String {
+    format!("the document is larger than {} MiB", MAX_BYTES / 1024 / 1024)
+}
+
 /// Parses a document's text. Problems go to `findings`; `None` when there is no tree to go on with.
 pub(super) fn parse(text: &str, findings: &mut Findings<'_>) -> Option<Node> {
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_BYTES {
+        findings.add(Span::START, &too_large(), Some("name a declaration, not a log".to_owned()));
+        return None;
+    }
     if let Some(at) = text.find(|c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) {
         let span = place_after(text.get(..at).unwrap_or_default());
         findings.add(span, "control characters are not allowed", Some("delete this character".to_owned()));
