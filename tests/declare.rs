@@ -1,6 +1,6 @@
 //! Declarations: what is accepted, what is refused and where, what it resolves to.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::declare::{
     DocumentKind, FailOn, Limit, Observed, Pairs, Problem, Problems, Role, Severity, Target, canonical_json,
