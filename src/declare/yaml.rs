@@ -81,6 +81,11 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// Whether nothing is written where the value should stand.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, quoted: false } if text.is_empty())
+    }
+
     /// The number, when this is an unquoted scalar that is one. May be infinite or NaN.
     pub(super) fn number(&self) -> Option<f64> {
         match &self.value {
@@ -130,13 +135,13 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// The text of a document's bytes.
-pub(super) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
+pub(super) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Vec<Problem>> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let span = place_after(&String::from_utf8_lossy(valid));
         let message = "the document is not UTF-8 text".to_owned();
         let problem = Problem::without_place(name, message, "save it as UTF-8".to_owned());
-        Problem { position: Some((span.line, span.column)), ..problem }
+        vec![Problem { position: Some((span.line, span.column)), ..problem }]
     })
 }
 
@@ -205,7 +210,10 @@ impl Builder<'_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_properties(anchor, tag.is_some(), at);
                 let quoted = style != ScalarStyle::Plain;
-                self.put(Node { span, value: Value::Scalar { text: text.into_owned(), quoted } })
+                // The parser says `~` where nothing is written.
+                let nothing = !quoted && at.start.index() == at.end.index();
+                let text = if nothing { String::new() } else { text.into_owned() };
+                self.put(Node { span, value: Value::Scalar { text, quoted } })
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.add_alias(span);
