@@ -69,7 +69,8 @@ fn uniform_pairs_of_the_responses_file_equal_the_logged_target_propensity() {
 #[test]
 fn every_variant_is_judged_as_its_name_says() {
     let Some(arena) = shared("data/arena") else { return };
-    let variants: [(&str, i32, Option<(&str, Status)>); 11] = [
+    type Variant = (&'static str, i32, Option<(&'static str, Status)>);
+    let variants: Vec<Variant> = vec![
         ("clean", 0, None),
         ("missing_propensity", 1, Some(("propensity-completeness", Status::Fail))),
         ("impossible_propensity", 1, Some(("propensity-completeness", Status::Fail))),

@@ -104,7 +104,8 @@ fn what_cannot_be_audited_is_exit_2_and_leaves_an_older_report_alone() {
     sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet"]);
     let older = sandbox.read("counterweight-report/report.json");
     let parquet = sandbox.read("logs.parquet");
-    let breakages: Vec<(&str, Box<dyn Fn()>, &str)> = vec![
+    type Breakage<'a> = (&'a str, Box<dyn Fn() + 'a>, &'a str);
+    let breakages: Vec<Breakage> = vec![
         ("a truncated log", Box::new(|| sandbox.write("logs.parquet", &parquet[..parquet.len() / 2])), "logs.parquet"),
         (
             "random bytes",

@@ -17,7 +17,7 @@ fn audit(defect: Option<&Defect>) -> Report {
     sandbox.write_log("logs.parquet", &columns(&log));
     sandbox.write("regime.yaml", TELEMETRY_REGIME);
     // Without `columns:` the canonical names apply, so that a log may lack one.
-    sandbox.write("audit.yaml", &without_columns(TELEMETRY_AUDIT));
+    sandbox.write("audit.yaml", without_columns(TELEMETRY_AUDIT));
     sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{defect:?}: {problems}"))
 }
 
