@@ -10,6 +10,7 @@ mod architecture;
 mod arena;
 mod cli;
 mod declare;
+mod degenerate;
 mod evidence;
 mod logs;
 mod matrix;
