@@ -625,7 +625,9 @@ fn propensity_states_and_what_they_exclude() {
     let logged = folder.scan("log.parquet", Pairs::Logged).unwrap();
     assert_eq!(outcomes(&logged), [Outcome::Audited; 11]);
     assert_eq!(logged[0].pair_ratios, [1.0; 11]);
-    assert_eq!(logged[0].propensities, needed[0].propensities);
+    // Where the ratio is needed and overflows, the g_O that makes it so is not valid either.
+    assert_eq!(needed[0].propensities[7], PropensityState::Invalid(nonfinite));
+    assert_eq!(logged[0].propensities[..7], needed[0].propensities[..7]);
     assert_eq!(logged[0].propensities[3], PropensityState::Invalid(nonpositive));
     assert_eq!(logged[0].propensities[7], PropensityState::Valid);
 }
