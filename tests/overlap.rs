@@ -52,7 +52,8 @@ fn chi_squared_as_scipy() {
     let path = format!("{}/tests/reference/chi_squared.json", env!("CARGO_MANIFEST_DIR"));
     let reference: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let tolerance = reference["relative_tolerance"].as_f64().unwrap();
-    let numbers = |value: &Value| -> Vec<f64> { value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
+    let numbers =
+        |value: &Value| -> Vec<f64> { value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
     let agree = |case: &Value, counts: &[(f64, f64)], scale: f64| {
         let test = chi_squared(counts, 5.0).unwrap();
         assert_eq!(u64::from(test.degrees), case["degrees"].as_u64().unwrap(), "{}", case["name"]);
@@ -167,7 +168,13 @@ fn the_record_shows_each_cap_of_the_policy_beside_the_unclipped() {
     at_quantile(p999, "0.999");
     assert!(p99.share_of_rows <= 0.0101 && p99.share_of_rows > 0.0);
     assert!(two.n_eff > none.n_eff && close(two.cap.unwrap(), 2.0, 1e-12));
-    assert!(weights.clipping.windows(2).skip(1).all(|pair| pair[0].bias_bound <= pair[1].bias_bound + 1e-12 || pair[0].clip == "p99"));
+    assert!(
+        weights
+            .clipping
+            .windows(2)
+            .skip(1)
+            .all(|pair| pair[0].bias_bound <= pair[1].bias_bound + 1e-12 || pair[0].clip == "p99")
+    );
     let markdown = counterweight::report::markdown(&audit(&log, TELEMETRY_REGIME, TELEMETRY_AUDIT)).unwrap();
     assert!(markdown.contains("Clipping the weights at a cap"));
 }
@@ -206,12 +213,18 @@ fn the_floor_is_what_the_design_says_and_its_months_are_counted() {
     assert!(close(value(check, "1 % quantile"), exact, 6e-4));
     for name in ["2026-07", "2026-08", "2026-09"] {
         let of_month: Vec<&Row> = log.iter().filter(|row| row.timestamp.as_ref().unwrap().starts_with(name)).collect();
-        let measure = check.measures.iter().find(|m| m.name == format!("smallest logged propensity in {name}")).unwrap();
+        let measure =
+            check.measures.iter().find(|m| m.name == format!("smallest logged propensity in {name}")).unwrap();
         assert_eq!(measure.n, Some(u64::try_from(of_month.len()).unwrap()));
         let floor = of_month.iter().map(|row| propensity(row)).fold(1.0, f64::min);
         assert!(close(measure.value.unwrap(), floor, 1e-14));
     }
-    assert!(check.measures.iter().all(|measure| measure.subject.as_deref() == Some("router@2.1.0") || measure.name.contains("timestamp")));
+    assert!(
+        check
+            .measures
+            .iter()
+            .all(|measure| measure.subject.as_deref() == Some("router@2.1.0") || measure.name.contains("timestamp"))
+    );
 }
 
 #[test]
@@ -228,7 +241,10 @@ fn adaptive_mechanisms_sinking_floors_and_unreadable_times_are_said() {
     let mut tiny = log.clone();
     tiny[3].propensity = Some(1e-7);
     let tiny = overlap(&tiny, TELEMETRY_REGIME);
-    assert_eq!((tiny.status, tiny.measures[0].limit.as_ref().unwrap().key.as_deref()), (Status::Warn, Some("warn_min_propensity")));
+    assert_eq!(
+        (tiny.status, tiny.measures[0].limit.as_ref().unwrap().key.as_deref()),
+        (Status::Warn, Some("warn_min_propensity"))
+    );
 
     let mut unreadable = log.clone();
     unreadable[7].timestamp = Some("last Tuesday".to_owned());
@@ -238,7 +254,11 @@ fn adaptive_mechanisms_sinking_floors_and_unreadable_times_are_said() {
 
     let timeless: Vec<Row> = log.iter().map(|row| Row { timestamp: None, ..row.clone() }).collect();
     let timeless = overlap(&timeless, TELEMETRY_REGIME);
-    assert!(timeless.status == Status::Pass && timeless.message.contains("without a timestamp"), "{}", timeless.message);
+    assert!(
+        timeless.status == Status::Pass && timeless.message.contains("without a timestamp"),
+        "{}",
+        timeless.message
+    );
 
     let unlogged: Vec<Row> = log.iter().map(|row| Row { propensity: None, ..row.clone() }).collect();
     assert_eq!(overlap(&unlogged, TELEMETRY_REGIME).status, Status::Undetermined);
@@ -257,7 +277,11 @@ fn a_month_with_few_rows_sets_no_floor() {
     let report = audit(&log, TELEMETRY_REGIME, TELEMETRY_AUDIT);
     let check = check(&report, "logging-overlap");
     assert_eq!(check.status, Status::Pass, "{}", check.message);
-    assert!(check.measures.iter().any(|measure| measure.name.ends_with("in 2026-09 over that in 2026-08")), "{:?}", check.measures);
+    assert!(
+        check.measures.iter().any(|measure| measure.name.ends_with("in 2026-09 over that in 2026-08")),
+        "{:?}",
+        check.measures
+    );
 }
 
 /// A block of rows (mechanism, ln g_O, moment); mechanism 9 stands for none.
@@ -272,7 +296,11 @@ fn block(rows: &[(u8, f64, Moment)]) -> Block {
         propensities: rows
             .iter()
             .map(|(_, ln, _)| {
-                if *ln <= 0.0 { PropensityState::Valid } else { PropensityState::Invalid(Exclusion::PropensityAboveOne) }
+                if *ln <= 0.0 {
+                    PropensityState::Valid
+                } else {
+                    PropensityState::Invalid(Exclusion::PropensityAboveOne)
+                }
             })
             .collect(),
         ln_propensities: rows.iter().map(|(_, ln, _)| *ln).collect(),
@@ -334,7 +362,8 @@ fn too_many_mechanisms_leave_nothing_behind() {
     let mut statistics = Statistics::default();
     for part in 0..3 {
         let mut block = block(&vec![(0, -1.0, Moment::Missing); 400]);
-        let mechanisms = Codes { codes: (0..400).collect(), values: (0..400).map(|code| format!("{part}-{code}")).collect() };
+        let mechanisms =
+            Codes { codes: (0..400).collect(), values: (0..400).map(|code| format!("{part}-{code}")).collect() };
         block.mechanisms = Some(mechanisms);
         let mut shard = Statistics::default();
         shard.add(&block);
@@ -361,7 +390,12 @@ fn shown(selected: bool) -> Statistics {
     let mut cells: BTreeMap<Vec<String>, CellStatistics> = BTreeMap::new();
     for (cell, ratio, label, inclusion, count) in SHOWN {
         let cell = cells.entry(vec![cell.to_owned()]).or_default();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "whole")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "whole"
+        )]
         let labelled = (count as f64 * inclusion) as u64;
         match selected {
             true => (0..labelled).for_each(|_| cell.add_selected(label, ratio, inclusion)),
@@ -390,7 +424,12 @@ fn inclusion_probabilities_restore_what_all_shown_comparisons_say() {
     // Without the probabilities the selected rows say something else.
     let mut unaware: BTreeMap<Vec<String>, CellStatistics> = BTreeMap::new();
     for (cell, ratio, label, inclusion, count) in SHOWN {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "whole")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "whole"
+        )]
         let labelled = (count as f64 * inclusion) as u64;
         let cell = unaware.entry(vec![cell.to_owned()]).or_default();
         (0..labelled).for_each(|_| cell.add(label, ratio));
@@ -404,7 +443,8 @@ fn inclusion_probabilities_restore_what_all_shown_comparisons_say() {
 fn selection_with_one_probability_changes_no_ratio_and_no_test() {
     let log = telemetry(4000);
     let sampled: Vec<Row> = log.iter().map(|row| Row { inclusion: Some(0.1), ..row.clone() }).collect();
-    let (plain, sampled) = (audit(&log, TELEMETRY_REGIME, TELEMETRY_AUDIT), audit(&sampled, TELEMETRY_REGIME, TELEMETRY_AUDIT));
+    let (plain, sampled) =
+        (audit(&log, TELEMETRY_REGIME, TELEMETRY_AUDIT), audit(&sampled, TELEMETRY_REGIME, TELEMETRY_AUDIT));
     let (a, b) = (plain.weights.as_ref().unwrap(), sampled.weights.as_ref().unwrap());
     assert!(close(a.n_eff, b.n_eff, 1e-12) && close(10.0 * a.mean, b.mean, 1e-12));
     for id in ["propensity-calibration", "generator-balance", "cell-support", "effective-sample-size"] {
@@ -451,7 +491,11 @@ fn selection_in_words_is_shown_and_its_absence_warns() {
     let selection = |audit_yaml: &str| check(&audit(&log, TELEMETRY_REGIME, audit_yaml), "labelling-selection").clone();
     let told = selection(TELEMETRY_AUDIT);
     assert_eq!(told.status, Status::Pass);
-    assert!(told.message.contains("declared, not tested: every comparison that was shown was labelled"), "{}", told.message);
+    assert!(
+        told.message.contains("declared, not tested: every comparison that was shown was labelled"),
+        "{}",
+        told.message
+    );
     let start = TELEMETRY_AUDIT.find("  selection:").unwrap();
     assert_eq!(selection(&TELEMETRY_AUDIT[..start]).status, Status::Warn);
 }
@@ -467,7 +511,8 @@ fn with_table(factor: impl Fn(&[String]) -> f64) -> String {
         .map(|(cell, truth)| (format!("domain: {}, user_type: {}", cell[0], cell[1]), truth.p_observed * factor(cell)))
         .collect();
     let total: f64 = masses.iter().map(|(_, mass)| mass).sum();
-    let rows: Vec<String> = masses.iter().map(|(cell, mass)| format!("  - {{{cell}, mass: {}}}", mass / total)).collect();
+    let rows: Vec<String> =
+        masses.iter().map(|(cell, mass)| format!("  - {{{cell}, mass: {}}}", mass / total)).collect();
     TELEMETRY_REGIME.replace("observed: empirical", &format!("observed:\n  table:\n  {}", rows.join("\n  ")))
 }
 
@@ -495,7 +540,8 @@ fn too_few_rows_are_not_held_against_the_table() {
 #[test]
 fn the_test_of_the_table_keeps_its_level() {
     let world = World::telemetry();
-    let truth: BTreeMap<Vec<String>, f64> = world.truth().cells.iter().map(|(cell, t)| (cell.clone(), t.p_observed)).collect();
+    let truth: BTreeMap<Vec<String>, f64> =
+        world.truth().cells.iter().map(|(cell, t)| (cell.clone(), t.p_observed)).collect();
     let regime = with_table(|_| 1.0);
     let regime = parse_regime("regime.yaml", &regime).unwrap();
     let mut rejected = [0_u32; 2];

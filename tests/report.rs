@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, HistogramBin, Input, Labelled, LimitRecord, MeasureRecord,
-    MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, Tool, Verdict,
-    WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json, write_folder,
+    AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, HistogramBin, Input, Labelled, LimitRecord,
+    MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, Tool,
+    Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

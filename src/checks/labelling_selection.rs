@@ -1,6 +1,8 @@
 //! How did the comparisons that were shown come to be labelled?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Undetermined, at_least, at_most, rows, share, thousands};
+use super::{
+    Check, Crossed, Evidence, Finding, Limits, Measure, Undetermined, at_least, at_most, rows, share, thousands,
+};
 use crate::declare::Levels;
 use crate::numeric::chi_squared;
 use crate::statistics::{InclusionCounts, Statistics};
@@ -76,7 +78,8 @@ fn by_probability(statistics: &Statistics, counts: InclusionCounts, max_invalid:
 /// What the audit document says in words: declared, not tested.
 fn by_description(selection: Option<&str>) -> (Vec<Measure>, String) {
     const SHOWN: usize = 200;
-    let missing = Measure::fault("selection into labelling not described", u64::from(selection.is_none()), Crossed::Warning);
+    let missing =
+        Measure::fault("selection into labelling not described", u64::from(selection.is_none()), Crossed::Warning);
     let message = match selection {
         None => "the audit file does not say how rows were selected for labelling".to_owned(),
         Some(words) => {

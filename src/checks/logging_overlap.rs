@@ -40,8 +40,11 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         return Err(too_many());
     }
     let adaptive = adaptive(evidence, logged);
-    let mut measures: Vec<Measure> =
-        logged.mechanisms.iter().flat_map(|(mechanism, floor)| of_mechanism(mechanism.as_deref(), floor, &bounds)).collect();
+    let mut measures: Vec<Measure> = logged
+        .mechanisms
+        .iter()
+        .flat_map(|(mechanism, floor)| of_mechanism(mechanism.as_deref(), floor, &bounds))
+        .collect();
     measures.extend(adaptive.iter().map(|id| Measure::fault("declared adaptive", 1, Crossed::Warning).about(id)));
     if evidence.mapped.contains_key(&Role::Timestamp) {
         let timeless = logged.without_time + logged.unreadable_time;
@@ -83,7 +86,8 @@ fn of_mechanism(mechanism: Option<&str>, floor: &Floor, bounds: &Bounds) -> Vec<
 
 /// The type-7 quantile, within 0.05 %.
 fn low_quantile(floor: &Floor) -> Option<f64> {
-    let buckets = floor.histogram.buckets().map(|(propensity, count)| (propensity.max(floor.ln_min.exp()).min(1.0), count));
+    let buckets =
+        floor.histogram.buckets().map(|(propensity, count)| (propensity.max(floor.ln_min.exp()).min(1.0), count));
     let ascending: Vec<(f64, u64)> = [(0.0, floor.histogram.zeros())].into_iter().chain(buckets).collect();
     quantile_linear_of_counts(&ascending, 0.01)
 }

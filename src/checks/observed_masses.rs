@@ -33,9 +33,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         .filter(|(levels, _)| masses.get(*levels).is_none_or(|mass| *mass <= 0.0))
         .map(|(_, cell)| cell.audited.n)
         .sum();
-    let mut measures = vec![
-        Measure::fault("rows in cells that the table gives no mass", impossible, Crossed::Limit).of_rows(n),
-    ];
+    let mut measures =
+        vec![Measure::fault("rows in cells that the table gives no mass", impossible, Crossed::Limit).of_rows(n)];
     let test = chi_squared(&counts, min_expected);
     let p_value = test.and_then(|test| test.p_value(design_effect(&evidence.statistics.cells, masses)));
     match p_value {
@@ -100,7 +99,8 @@ fn design_effect(cells: &BTreeMap<Levels, CellStatistics>, masses: &BTreeMap<Lev
     };
     let (sum, squares) = (sums(|inverse| inverse.sum.value()), sums(|inverse| inverse.sum_of_squares.value()));
     let n = cells.values().map(|cell| cell.audited.n).sum::<u64>() as f64;
-    let positive: Vec<(&Levels, f64)> = masses.iter().map(|(l, mass)| (l, *mass)).filter(|(_, mass)| *mass > 0.0).collect();
+    let positive: Vec<(&Levels, f64)> =
+        masses.iter().map(|(l, mass)| (l, *mass)).filter(|(_, mass)| *mass > 0.0).collect();
     // Var(p) = sum v^2 (1{cell} - p)^2 / (sum v)^2, over the p (1 - p) / n of independent draws; their mean is weighted 1 - p.
     let terms = positive.iter().map(|(levels, p)| {
         let own = cells.get(*levels).and_then(|cell| cell.shown.as_ref());

@@ -24,7 +24,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let empty: Vec<(Role, u64)> =
         evidence.statistics.missing.iter().map(|(role, n)| (*role, *n)).filter(|(_, n)| *n > 0).collect();
 
-    let mut measures = Vec::new();
+    let count = |fields: &[String]| u64::try_from(fields.len()).unwrap_or(u64::MAX);
+    let mut measures = vec![Measure::fault("required fields not mapped", count(&required), Crossed::Limit)];
     let fields = required
         .iter()
         .map(|role| (role, Crossed::Limit))
@@ -38,7 +39,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     Ok(Finding::from_measures(
         measures,
         message(&required, &empty, &recommended),
-        "log these fields and map them under `logs.columns`",
+        "log these fields and map them under logs.columns",
     ))
 }
 
@@ -47,7 +48,7 @@ fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String]) -
     if !required.is_empty() {
         parts.push(format!("required but not mapped: {}", list(required)));
     }
-    parts.extend(empty.iter().map(|(role, n)| format!("{} without `{}`", rows(*n), role.name())));
+    parts.extend(empty.iter().map(|(role, n)| format!("{} without a {}", rows(*n), role.name())));
     if !recommended.is_empty() {
         parts.push(format!("recommended but not mapped: {}", list(recommended)));
     }

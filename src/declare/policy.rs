@@ -266,7 +266,11 @@ pub(super) fn shape() -> Shape {
             "When the command fails.",
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
-        may("frontier", frontier_shape(), "Caps on the weights, and the grid of fitted candidates; all but `clip` is read by later versions."),
+        may(
+            "frontier",
+            frontier_shape(),
+            "Caps on the weights, and the grid of fitted candidates; all but `clip` is read by later versions.",
+        ),
         may("coarsening", coarsening_shape(), "Coarser cells to try; read by later versions."),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
@@ -350,7 +354,7 @@ pub(super) fn load(name: &str, folder: &Path, settings: &[String]) -> Result<Res
         Origin::Shipped(name, text) => Ok(resolve(name, text, folder, None, settings)),
         Origin::File(path) => match super::read_file(name, &path) {
             Err(unreadable) => Err(unreadable),
-            Ok(Err(problem)) => Ok(Err(vec![problem])),
+            Ok(Err(problems)) => Ok(Err(problems)),
             Ok(Ok(text)) => Ok(resolve(name, &text, path.parent().unwrap_or(folder), Some(&path), settings)),
         },
     }
@@ -415,7 +419,7 @@ fn read_chain(
         next = match following {
             Some(Ok(Some(step))) => step,
             Some(Ok(None)) => return Err(vec![super::unreadable(&name)]),
-            Some(Err(problem)) => return Err(vec![problem]),
+            Some(Err(problems)) => return Err(problems),
             None if is_root => return Ok(chain),
             None => {
                 let [(standard, text), _] = shipped_policies();
@@ -436,7 +440,7 @@ fn follow(
     visited: &mut Vec<PathBuf>,
     length: usize,
     findings: &mut Findings<'_>,
-) -> Result<Option<Step>, Problem> {
+) -> Result<Option<Step>, Vec<Problem>> {
     let Some(entry) = root.get("extends") else { return Ok(None) };
     let span = entry.node.span;
     if length >= MAX_CHAIN {

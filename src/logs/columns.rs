@@ -100,7 +100,8 @@ impl Plan {
     /// The columns that judging rows needs.
     pub(super) fn scan_columns(&self) -> Wanted {
         let generators = self.generators.iter().flat_map(|(a, b)| [a, b]);
-        let texts = self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(&self.timestamp).chain(generators);
+        let texts =
+            self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(&self.timestamp).chain(generators);
         let scalars = texts.chain(self.numbers());
         let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
         wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));

@@ -73,7 +73,8 @@ fn of_text(text: &str) -> Option<Month> {
     if let Ok(number) = text.parse() {
         return of_epoch(number);
     }
-    let offset = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
+    let offset =
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z"));
     if let Ok(moment) = offset {
         return of_date(moment.with_timezone(&Utc).date_naive());
     }
@@ -164,7 +165,12 @@ mod tests {
         ];
         for array in arrays {
             let months = moments(&array).unwrap_or_default();
-            assert_eq!(months, [Moment::Month(Month { year: 2026, month: 7 }), Moment::Missing], "{:?}", array.data_type());
+            assert_eq!(
+                months,
+                [Moment::Month(Month { year: 2026, month: 7 }), Moment::Missing],
+                "{:?}",
+                array.data_type()
+            );
         }
         let text: ArrayRef = Arc::new(StringArray::from(vec!["soon"]));
         assert_eq!(moments(&text).unwrap_or_default(), [Moment::Unreadable]);

@@ -39,7 +39,10 @@ pub(super) fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Cali
     let cells = statistics.cells.iter().filter(|(_, cell)| cell.audited.n > 0).map(|(levels, cell)| {
         // Selection with one probability leaves which pairs are seen as it is; it only scales the ratio that is kept.
         let scale = 1.0 / cell.common_inverse_inclusion().unwrap_or(1.0);
-        let bins: Vec<Bin> = cell.histogram.bins(cell.audited.min, cell.audited.max).into_iter()
+        let bins: Vec<Bin> = cell
+            .histogram
+            .bins(cell.audited.min, cell.audited.max)
+            .into_iter()
             .map(|bin| Bin { from: bin.from * scale, to: bin.to * scale, ..bin })
             .collect();
         let mean = mean(&cell.audited) * scale;
