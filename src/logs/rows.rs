@@ -12,6 +12,9 @@ use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, HashMap};
 
+/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+const LARGEST_RATIO: f64 = 1e130;
+
 /// A label, and why it is none.
 type JudgedLabel = (Label, Option<Exclusion>);
 
@@ -53,6 +56,7 @@ pub(super) fn judge(
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
+    let ln_propensities = logged.as_ref().map_or_else(Vec::new, Logged::logarithms);
     let first_row = piece.first_row;
     let from = skip.partition_point(|row| *row < first_row);
     for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
@@ -73,9 +77,7 @@ pub(super) fn judge(
         cells,
         labels,
         pair_ratios,
-        ln_propensities: logged
-            .as_ref()
-            .map_or_else(Vec::new, |l| (0..rows).map(|row| l.probabilities.log(row)).collect()),
+        ln_propensities,
         propensities,
         inclusions,
         moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
@@ -134,7 +136,7 @@ fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
 
 /// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
 fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
-    let usable = (1.0 / inclusion).is_finite() && (ratio / inclusion).is_finite();
+    let usable = 1.0 / inclusion <= LARGEST_RATIO && ratio / inclusion <= LARGEST_RATIO;
     (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
@@ -253,6 +255,17 @@ struct Logged {
     states: Vec<PropensityState>,
 }
 
+impl Logged {
+    /// ln g_O of every row, NaN where it is no probability.
+    fn logarithms(&self) -> Vec<f64> {
+        let of_row = |(row, state): (usize, &PropensityState)| match state {
+            PropensityState::Valid => self.probabilities.log(row),
+            PropensityState::Invalid(_) => f64::NAN,
+        };
+        self.states.iter().enumerate().map(of_row).collect()
+    }
+}
+
 fn logged(propensity: &Propensity, piece: &Piece<'_>) -> Result<Logged, Vec<Problem>> {
     let probabilities = match propensity {
         Propensity::Plain(name) => Probabilities { values: numbers(piece, name)?, logarithms: false },
@@ -350,8 +363,6 @@ impl Pairs<'_> {
         } else {
             target.values.value(row) / below.values.value(row)
         };
-        // Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
-        const LARGEST_RATIO: f64 = 1e130;
         let usable = ratio.is_finite() && ratio <= LARGEST_RATIO;
         (ratio, (!usable).then_some(Exclusion::NonfinitePropensity))
     }
