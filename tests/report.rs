@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ConcentrationRecord, HistogramBin, Input, Labelled,
-    LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA,
-    Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
+    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
+    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows,
+    SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
     write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,7 +204,16 @@ fn weights() -> WeightsRecord {
             .zip(edges.windows(2))
             .map(|((rows, weight_share), edge)| HistogramBin { from: edge[0], to: edge[1], rows, weight_share })
             .collect(),
+        clipping: vec![
+            clipped("none", None, 0.0, 0.0, 7_866.431, 0.0),
+            clipped("p99.9", Some(61.25), 0.001, 0.031, 9_120.5, 0.030_9),
+            clipped("10", Some(10.0), 0.021, 0.182, 20_004.2, 0.181_8),
+        ],
     }
+}
+
+fn clipped(clip: &str, cap: Option<f64>, rows: f64, weight: f64, n_eff: f64, bias_bound: f64) -> ClippingRecord {
+    ClippingRecord { clip: clip.into(), cap, share_of_rows: rows, share_of_weight: weight, n_eff, bias_bound }
 }
 
 fn regime() -> RegimeRecord {

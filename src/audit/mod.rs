@@ -46,5 +46,6 @@ pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progres
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);
-    record::record(declaration, &log, &evidence, &judgement)
+    let clipping = weights::clip_all(&statistics, &weights, &policy.clip);
+    record::record(declaration, &log, &evidence, &judgement, &clipping)
 }

@@ -7,7 +7,7 @@ use crate::logs::{self, Exclusion, Log, LogFile};
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
 use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
-use crate::weights::{Summary, TailShape, Weights};
+use crate::weights::{Clipped, Summary, TailShape, Weights};
 use std::path::Path;
 
 /// Puts the record together.
@@ -19,6 +19,7 @@ pub(super) fn record(
     log: &Log,
     evidence: &Evidence,
     judgement: &Judgement,
+    clipping: &[(String, Clipped)],
 ) -> Result<Report, Problems> {
     let Declaration { audit, regime, policy, settings } = declaration;
     Ok(Report {
@@ -48,7 +49,7 @@ pub(super) fn record(
         },
         inputs: inputs(declaration, log, evidence)?,
         rows: rows(evidence),
-        weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights)),
+        weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
         concentration: people::concentration(evidence),
         annotators: people::annotators(evidence),
         cells: cells(regime, evidence.weights),
@@ -180,7 +181,7 @@ fn rows(evidence: &Evidence) -> report::Rows {
     }
 }
 
-fn weights(summary: &Summary, weights: &Weights) -> report::WeightsRecord {
+fn weights(summary: &Summary, weights: &Weights, clipping: &[(String, Clipped)]) -> report::WeightsRecord {
     report::WeightsRecord {
         n: summary.n,
         mean: summary.mean,
@@ -207,6 +208,18 @@ fn weights(summary: &Summary, weights: &Weights) -> report::WeightsRecord {
                 weight_share: bin.weight_share,
             })
             .collect(),
+        clipping: clipping.iter().map(clipped).collect(),
+    }
+}
+
+fn clipped((clip, clipped): &(String, Clipped)) -> report::ClippingRecord {
+    report::ClippingRecord {
+        clip: clip.clone(),
+        cap: clipped.cap,
+        share_of_rows: clipped.share_of_rows,
+        share_of_weight: clipped.share_of_weight,
+        n_eff: clipped.n_eff,
+        bias_bound: clipped.bias_bound,
     }
 }
 

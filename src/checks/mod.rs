@@ -10,8 +10,11 @@ mod effective_sample_size;
 mod finding;
 mod generator_balance;
 mod label_integrity;
+mod labelling_selection;
+mod logging_overlap;
 mod mechanism_provenance;
 mod position_bias;
+mod observed_masses;
 mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
@@ -22,6 +25,7 @@ mod weight_tails;
 
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
+pub use observed_masses::p_value_of_table;
 
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
@@ -79,17 +83,20 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 15] = [
+pub static CHECKS: [&Check; 18] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
     &generator_balance::CHECK,
     &mechanism_provenance::CHECK,
+    &logging_overlap::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,
     &annotator_integrity::CHECK,
     &position_bias::CHECK,
+    &labelling_selection::CHECK,
+    &observed_masses::CHECK,
     &cell_support::CHECK,
     &unsupported_target_mass::CHECK,
     &weight_tails::CHECK,
@@ -112,7 +119,7 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
     match need {
         Need::Column(role) if !evidence.mapped.contains_key(&role) => Some(Undetermined {
             message: format!("the log carries no {} column", role.name()),
-            remedy: format!("log it, and map it under `logs.columns.{}` in the audit file", role.name()),
+            remedy: format!("log it, and map it under logs.columns.{} in the audit file", role.name()),
             not_logged: true,
             measures: Vec::new(),
         }),
@@ -145,11 +152,26 @@ impl Limits<'_> {
         let Some(Limit::Texts(names)) = self.0.get(key) else { return Err(Undetermined::missing_limit(key)) };
         let known: Option<BTreeSet<Role>> = names.iter().map(|name| Role::from_name(name)).collect();
         known.ok_or_else(|| Undetermined {
-            message: format!("the policy's `{key}` names a role that does not exist"),
-            remedy: format!("use role names as under `logs.columns`: {}", Role::ALL.map(Role::name).join(", ")),
+            message: format!("the policy's {key} names a role that does not exist"),
+            remedy: format!("use role names as under logs.columns: {}", Role::ALL.map(Role::name).join(", ")),
             not_logged: false,
             measures: Vec::new(),
         })
+    }
+}
+
+/// What tests of the mean of 1/g_O or g_T/g_O say where rows of one cell were selected with different probabilities.
+fn selected_within_cells(evidence: &Evidence) -> Undetermined {
+    Undetermined {
+        message: "rows of one cell were selected for labelling with different probabilities: over the selected rows, the means \
+                  tested here differ from 1 although every propensity is right"
+            .to_owned(),
+        remedy: "run this check on the log of all shown comparisons, labelled or not, before the selection".to_owned(),
+        not_logged: true,
+        measures: vec![
+            Measure::shown("smallest inclusion probability", evidence.statistics.inclusions.map(|counts| counts.min))
+                .of_rows(evidence.statistics.audited()),
+        ],
     }
 }
 
@@ -166,7 +188,7 @@ fn cell_name(levels: &Levels) -> String {
 /// Names in a sentence: at most five, then how many more.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

@@ -64,7 +64,7 @@ fn rendered<T: Display>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
     std::sync::Arc::new(text.finish())
 }
 
-fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 

@@ -18,6 +18,7 @@ mod csv;
 mod duplicates;
 mod files;
 mod fold;
+mod moments;
 mod ndjson;
 mod parquet;
 mod responses;
@@ -131,7 +132,7 @@ pub enum Exclusion {
     UnknownLabel,
     /// g_O is missing.
     MissingPropensity,
-    /// g_O is NaN or infinite, or the ratio g_T/g_O overflows.
+    /// g_O is NaN or infinite, or the ratio g_T/g_O is too large to be squared and summed (above 1e130).
     NonfinitePropensity,
     /// g_O is zero or negative.
     NonpositivePropensity,
@@ -139,11 +140,13 @@ pub enum Exclusion {
     PropensityAboveOne,
     /// g_T is missing, NaN, infinite, negative or above 1, or the prompt is not in the responses file.
     InvalidTargetPropensity,
+    /// An inclusion probability is mapped and is missing, not finite or not in (0, 1], or the ratio over it overflows.
+    InvalidInclusion,
 }
 
 impl Exclusion {
     /// Every reason, in the order in which they are tried.
-    pub const ALL: [Exclusion; 9] = [
+    pub const ALL: [Exclusion; 10] = [
         Exclusion::DuplicateId,
         Exclusion::MissingCovariate,
         Exclusion::MissingLabel,
@@ -153,6 +156,7 @@ impl Exclusion {
         Exclusion::NonpositivePropensity,
         Exclusion::PropensityAboveOne,
         Exclusion::InvalidTargetPropensity,
+        Exclusion::InvalidInclusion,
     ];
 
     /// The reason's name in reports, such as `duplicate_id`.
@@ -167,6 +171,7 @@ impl Exclusion {
             Exclusion::NonpositivePropensity => "nonpositive_propensity",
             Exclusion::PropensityAboveOne => "propensity_above_one",
             Exclusion::InvalidTargetPropensity => "invalid_target_propensity",
+            Exclusion::InvalidInclusion => "invalid_inclusion",
         }
     }
 }
@@ -197,6 +202,32 @@ pub enum PropensityState {
     Invalid(Exclusion),
 }
 
+/// A calendar month, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month {
+    /// 1970 to 2199.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+}
+
+impl std::fmt::Display for Month {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+/// When a row was logged, as far as its timestamp says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// In this month.
+    Month(Month),
+    /// There is no timestamp.
+    Missing,
+    /// There is one that is no moment between 1970 and 2199.
+    Unreadable,
+}
+
 /// Text values by code.
 #[derive(Debug, Clone, Default)]
 pub struct Codes {
@@ -224,10 +255,19 @@ pub struct Block {
     pub cells: Vec<Levels>,
     /// Each row's label.
     pub labels: Vec<Label>,
-    /// Each row's pair ratio g_T/g_O (1 under `pairs: logged`); meaningful only for audited rows.
+    /// Each row's pair ratio g_T/g_O (1 under `pairs: logged`), not yet over the inclusion probability; meaningful only
+    /// for audited rows.
     pub pair_ratios: Vec<f64>,
     /// The state of each row's logged g_O; empty when no propensity is mapped.
     pub propensities: Vec<PropensityState>,
+    /// Natural logarithm of each row's logged g_O, which a probability of a long sequence may need; meaningful only
+    /// where its state is valid. Empty when no propensity is mapped.
+    pub ln_propensities: Vec<f64>,
+    /// Each row's probability of having been selected for labelling, or NaN where what is logged is none (missing, not
+    /// finite, not in (0, 1]); `None` when not mapped.
+    pub inclusions: Option<Vec<f64>>,
+    /// When each row was logged; `None` when not mapped.
+    pub moments: Option<Vec<Moment>>,
     /// Each row's mechanism; `None` when not mapped.
     pub mechanisms: Option<Codes>,
     /// Each row's generators; `None` unless both slots are mapped and g_O is.

@@ -6,11 +6,14 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Generators, Label, Outcome, PropensityState, failure, problem};
+use super::{Block, Codes, Exclusion, Generators, Label, Moment, Outcome, PropensityState, failure, moments, problem};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, HashMap};
+
+/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+const LARGEST_RATIO: f64 = 1e130;
 
 /// A label, and why it is none.
 type JudgedLabel = (Label, Option<Exclusion>);
@@ -39,16 +42,24 @@ pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64])
     let (labels, label_faults) = labels(plan, piece)?;
     let logged = plan.propensity.as_ref().map(|propensity| logged(propensity, piece)).transpose()?;
     let target = target(&plan.target, piece)?;
+    let inclusions = plan.inclusion.as_ref().map(|name| inclusions(piece, name)).transpose()?;
     let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
     let mut outcomes = Vec::with_capacity(rows);
     let mut pair_ratios = Vec::with_capacity(rows);
+    let mut propensities = logged.as_ref().map(|logged| logged.states.clone()).unwrap_or_default();
     for row in 0..rows {
         let (ratio, unusable) = pairs.ratio(row);
+        // A g_O that is in range but makes the ratio unusable is no valid propensity either.
+        if let (Some(Exclusion::NonfinitePropensity), Some(state)) = (unusable, propensities.get_mut(row)) {
+            *state = PropensityState::Invalid(Exclusion::NonfinitePropensity);
+        }
         let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
-        let reason = uncovered.or(label_faults[row]).or(unusable);
+        let unincluded = inclusions.as_ref().and_then(|inclusions| inclusion_fault(ratio, inclusions[row]));
+        let reason = uncovered.or(label_faults[row]).or(unusable).or(unincluded);
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
+    let ln_propensities = logged.as_ref().map_or_else(Vec::new, Logged::logarithms);
     let first_row = piece.first_row;
     let from = skip.partition_point(|row| *row < first_row);
     for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
@@ -73,7 +84,10 @@ pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64])
         cells,
         labels,
         pair_ratios,
-        propensities: logged.map(|logged| logged.states).unwrap_or_default(),
+        ln_propensities,
+        propensities,
+        inclusions,
+        moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
@@ -116,6 +130,22 @@ fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> 
             })
             .collect(),
     })
+}
+
+fn moments_of(piece: &Piece<'_>, name: &str) -> Result<Vec<Moment>, Vec<Problem>> {
+    moments::moments(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
+}
+
+/// Each row's inclusion probability; NaN for whatever is none.
+fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
+    let is_probability = |value: &f64| *value > 0.0 && *value <= 1.0;
+    Ok(numbers(piece, name)?.iter().map(|value| value.filter(is_probability).unwrap_or(f64::NAN)).collect())
+}
+
+/// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
+fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
+    let usable = 1.0 / inclusion <= LARGEST_RATIO && ratio / inclusion <= LARGEST_RATIO;
+    (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
 /// Each row's cell and the cells, in the order in which complete rows first show them.
@@ -233,6 +263,17 @@ struct Logged {
     states: Vec<PropensityState>,
 }
 
+impl Logged {
+    /// ln g_O of every row, NaN where it is no probability.
+    fn logarithms(&self) -> Vec<f64> {
+        let of_row = |(row, state): (usize, &PropensityState)| match state {
+            PropensityState::Valid => self.probabilities.log(row),
+            PropensityState::Invalid(_) => f64::NAN,
+        };
+        self.states.iter().enumerate().map(of_row).collect()
+    }
+}
+
 fn logged(propensity: &Propensity, piece: &Piece<'_>) -> Result<Logged, Vec<Problem>> {
     let probabilities = match propensity {
         Propensity::Plain(name) => Probabilities { values: numbers(piece, name)?, logarithms: false },
@@ -330,7 +371,8 @@ impl Pairs<'_> {
         } else {
             target.values.value(row) / below.values.value(row)
         };
-        (ratio, (!ratio.is_finite()).then_some(Exclusion::NonfinitePropensity))
+        let usable = ratio.is_finite() && ratio <= LARGEST_RATIO;
+        (ratio, (!usable).then_some(Exclusion::NonfinitePropensity))
     }
 }
 

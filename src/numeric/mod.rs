@@ -1,8 +1,9 @@
 //! Plain numerical methods: f64 in, f64 out.
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
-//! Pareto fit, evidence against a mean of one, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
+//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
 
+mod chi_squared;
 mod evidence;
 mod histogram;
 mod intervals;
@@ -14,7 +15,8 @@ mod sum;
 mod tail;
 mod weighted_mean;
 
-pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
+pub use chi_squared::{ChiSquared, chi_squared};
+pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of_log_e, t_test_of_mean_one};
 pub use histogram::RelativeHistogram;
 pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};

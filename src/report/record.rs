@@ -217,7 +217,7 @@ pub struct Rows {
 pub struct WeightsRecord {
     /// Rows.
     pub n: u64,
-    /// Mean; 1 when the declaration, p_O and g_O agree.
+    /// Mean; 1 when the declaration, p_O and g_O agree (with inclusion probabilities, over their harmonic mean).
     pub mean: f64,
     /// Mean square.
     pub mean_square: f64,
@@ -247,6 +247,27 @@ pub struct WeightsRecord {
     pub labelled: Labelled,
     /// Histogram of ln w for the figure: bins of equal width, with rows and share of weight.
     pub histogram: Vec<HistogramBin>,
+    /// What clipping the weights would do, at each cap of the policy.
+    #[serde(default)]
+    pub clipping: Vec<ClippingRecord>,
+}
+
+/// The weights clipped at one cap M.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClippingRecord {
+    /// The cap as written in the policy.
+    pub clip: String,
+    /// M in units of the mean weight; null for `none`.
+    pub cap: Option<f64>,
+    /// Share of the rows above M.
+    pub share_of_rows: f64,
+    /// Share of the total weight that clipping removes. A self-normalised mean of scores in \[0, 1\] moves by at most this.
+    pub share_of_weight: f64,
+    /// Kish's effective sample size of the clipped weights.
+    pub n_eff: f64,
+    /// The mean of (w - M)+: the most by which clipping lowers an unnormalised mean of scores in \[0, 1\].
+    pub bias_bound: f64,
 }
 
 /// The labelled rows' own size.

@@ -18,8 +18,35 @@ pub enum Defect {
     ZeroPropensity(f64),
     /// g_O is 1.5 on this share of the rows.
     PropensityAboveOne(f64),
+    /// g_O is multiplied by this factor in this cell (domain, user type), up to 1.
+    ScaledPropensity {
+        /// The cell.
+        cell: Levels,
+        /// The factor, above 0.
+        factor: f64,
+    },
+    /// g_O is at least this in every row, as when a log rounds small probabilities up.
+    FlooredPropensity(f64),
+    /// g_O claims to be g_T in every row: a mechanism that says it is uniform and is not.
+    ClaimedUniform,
     /// g_T is -0.1 on this share of the rows.
     InvalidTargetPropensity(f64),
+    /// From this row (counted from 0) on, the mechanism explores less: g_O of every 50th row is divided by this factor.
+    LowFloor {
+        /// The first row that may be hit.
+        from_row: usize,
+        /// What g_O is divided by.
+        factor: f64,
+    },
+    /// Every row carries an inclusion probability of 1, and 0 on this share of the rows.
+    InvalidInclusion(f64),
+    /// In this cell (domain, user type), the label is missing on every so many-th row.
+    UnlabelledCell {
+        /// The cell.
+        cell: Levels,
+        /// One row in so many.
+        every: usize,
+    },
     /// `user_type` is missing on this many rows.
     MissingCovariate(usize),
     /// A response identifier is missing on this many rows.
@@ -91,8 +118,32 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
         Defect::NanPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(f64::NAN)),
         Defect::ZeroPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(0.0)),
         Defect::PropensityAboveOne(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(1.5)),
+        Defect::ScaledPropensity { cell, factor } => {
+            let cell = levels(cell);
+            let inside = |row: &&mut Row| (&row.domain, &row.user_type) == (&cell.0, &cell.1);
+            for row in rows.iter_mut().filter(inside) {
+                row.propensity = row.propensity.map(|g| (g * factor).min(1.0));
+            }
+        }
+        Defect::FlooredPropensity(floor) => {
+            rows.iter_mut().for_each(|row| row.propensity = row.propensity.map(|g| g.max(*floor)));
+        }
+        Defect::ClaimedUniform => rows.iter_mut().for_each(|row| row.propensity = row.target_propensity),
         Defect::InvalidTargetPropensity(share) => {
             change(rows, random, part(*share, n), |row| row.target_propensity = Some(-0.1));
+        }
+        Defect::LowFloor { from_row, factor } => {
+            let hit = rows.iter_mut().skip(*from_row).step_by(50);
+            hit.for_each(|row| row.propensity = row.propensity.map(|propensity| propensity / factor));
+        }
+        Defect::InvalidInclusion(share) => {
+            rows.iter_mut().for_each(|row| row.inclusion = Some(1.0));
+            change(rows, random, part(*share, n), |row| row.inclusion = Some(0.0));
+        }
+        Defect::UnlabelledCell { cell, every } => {
+            let cell = levels(cell);
+            let inside = rows.iter_mut().filter(|row| (&row.domain, &row.user_type) == (&cell.0, &cell.1));
+            inside.step_by((*every).max(1)).for_each(|row| row.label = None);
         }
         Defect::MissingCovariate(count) => change(rows, random, *count, |row| row.user_type = None),
         Defect::MissingResponse(count) => change(rows, random, *count, |row| row.response_a = None),
@@ -211,6 +262,7 @@ fn clear(row: &mut Row, column: &str) {
         "response_b" => row.response_b = None,
         "generator_a" => row.generator_a = None,
         "generator_b" => row.generator_b = None,
+        "inclusion" => row.inclusion = None,
         "mechanism" => row.mechanism = None,
         "annotator_id" => row.annotator_id = None,
         "timestamp" => row.timestamp = None,

@@ -1,4 +1,4 @@
-//! The change of measure: w = p_T/p_O x g_T/g_O, and what the weights say about overlap.
+//! The change of measure: w = p_T/p_O x g_T/g_O (over the inclusion probability, where rows were selected), and what the weights say about overlap.
 //!
 //! Owns: p_O, the cell factors p_T/p_O, the weight summary. Works from statistics alone.
 //! Must never: read rows, or compare anything with a limit.
@@ -11,7 +11,7 @@ mod summary;
 mod tail;
 
 pub use calibration::{Calibration, CellCalibration};
-pub use clipping::{Clipped, clip};
+pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
 pub use sides::{Sides, share_of_side_a, sides};
 pub use summary::{HistogramBin, Summary, summarize_values};
@@ -47,7 +47,8 @@ pub struct Weights {
     /// Target-weighted, self-normalised share of comparisons that a wins among the labelled rows of the supported
     /// cells (ties one half); `None` without labelled weight.
     pub share_won_by_a: Option<f64>,
-    /// Evidence against the logged propensities; `None` under `pairs: logged`.
+    /// Evidence against the logged propensities; `None` under `pairs: logged` and where rows of one cell were selected
+    /// for labelling with different probabilities.
     pub calibration: Option<Calibration>,
 }
 
@@ -60,13 +61,13 @@ pub struct CellWeight {
     pub n_labelled: u64,
     /// p_T of the cell; 0 where the target does not name it.
     pub p_target: f64,
-    /// p_O of the cell: counted over the audited rows, or declared.
+    /// p_O of the cell: counted over the audited rows (1/inclusion of them a row, where that is logged), or declared.
     pub p_observed: f64,
     /// p_T/p_O; `None` where p_O is zero.
     pub ratio: Option<f64>,
     /// Kish's effective sample size within the cell; `None` without rows of positive weight.
     pub n_eff: Option<f64>,
-    /// Mean of g_T/g_O over the cell's audited rows; `None` without rows.
+    /// Mean of g_T/g_O over the comparisons shown in the cell, which the audited rows stand for; `None` without rows.
     pub mean_pair_ratio: Option<f64>,
     /// Largest weight in the cell; `None` without rows.
     pub max_weight: Option<f64>,
@@ -92,8 +93,8 @@ pub struct EffectiveSize {
 
 /// Weighs a log's statistics under the declared target.
 pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
-    let counts = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.audited.n));
-    let observed = observed_masses(regime, counts);
+    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_audited()));
+    let observed = observed_masses(regime, shown);
     let target = regime.target_masses(&observed);
     let mut cells: BTreeMap<Levels, CellWeight> = target
         .keys()
@@ -119,15 +120,16 @@ pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
     }
 }
 
-/// p_O by cell: as declared, or the cells' shares of the counts.
-#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
-fn observed_masses(regime: &Regime, counts: impl Iterator<Item = (Levels, u64)>) -> BTreeMap<Levels, f64> {
+/// p_O by cell: as declared, or the cells' shares of the comparisons that were shown. Those are the rows themselves, or,
+/// where rows were selected for labelling, 1/inclusion of them a row (Horvitz & Thompson 1952, JASA 47:663): within a
+/// cell, the weights p_T/p_O x g_T/g_O / inclusion then sum to p_T of the total again.
+fn observed_masses(regime: &Regime, shown: impl Iterator<Item = (Levels, f64)>) -> BTreeMap<Levels, f64> {
     match &regime.observed {
         Observed::Table(masses) => masses.clone(),
         Observed::Empirical => {
-            let counts: BTreeMap<Levels, u64> = counts.filter(|(_, n)| *n > 0).collect();
-            let total: u64 = counts.values().sum();
-            counts.into_iter().map(|(levels, n)| (levels, n as f64 / total as f64)).collect()
+            let shown: BTreeMap<Levels, f64> = shown.filter(|(_, n)| *n > 0.0).collect();
+            let total: f64 = shown.values().sum();
+            shown.into_iter().map(|(levels, n)| (levels, n / total)).collect()
         }
     }
 }
@@ -136,7 +138,6 @@ fn ratio_sum(statistics: &Statistics, levels: &Levels) -> f64 {
     statistics.cells.get(levels).map_or(0.0, |cell| cell.audited.sum.value())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
 fn cell_weight(
     levels: &Levels,
     statistics: &Statistics,
@@ -154,7 +155,7 @@ fn cell_weight(
         p_observed,
         ratio,
         n_eff: cell.filter(|_| ratio.is_some_and(|ratio| ratio > 0.0)).and_then(|cell| kish(&[(1.0, &cell.audited)])),
-        mean_pair_ratio: cell.map(|cell| cell.audited.sum.value() / cell.audited.n as f64),
+        mean_pair_ratio: cell.map(|cell| cell.audited.sum.value() / cell.shown_audited()),
         max_weight: cell.map(|cell| ratio.unwrap_or(0.0) * cell.audited.max),
         weight_share: 0.0,
     }
@@ -169,10 +170,10 @@ fn labelled_factors(
 ) -> BTreeMap<Levels, f64> {
     // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
     // stays what it was over the audited rows.
-    let counts = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.labelled.n));
+    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_labelled()));
     let observed = match regime.observed {
         Observed::Table(_) => observed.clone(),
-        Observed::Empirical => observed_masses(regime, counts),
+        Observed::Empirical => observed_masses(regime, shown),
     };
     let factor = |levels: &Levels| match (target.get(levels), observed.get(levels)) {
         (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
@@ -203,5 +204,5 @@ fn kish(parts: &[(f64, &RatioMoments)]) -> Option<f64> {
     let sum: f64 = parts.iter().map(|(factor, moments)| factor * moments.sum.value()).sum();
     let squares: f64 = parts.iter().map(|(factor, moments)| factor * factor * moments.sum_of_squares.value()).sum();
     let n_eff = sum * sum / squares;
-    (squares > 0.0 && n_eff.is_finite()).then_some(n_eff)
+    (squares > 0.0 && squares.is_finite() && n_eff.is_finite()).then_some(n_eff)
 }
