@@ -4,9 +4,9 @@
 
 use counterweight::report::{
     AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
-    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows,
-    SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
-    write_folder,
+    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell,
+    Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
+    summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
