@@ -35,6 +35,7 @@ fn cell(cell: CellKey, n: u64, total: u64, p_target: f64) -> CellRecord {
         ratio,
         n_eff: (n > 0).then_some(n as f64),
         mean_pair_ratio: (n > 0).then_some(1.0),
+        pair_ratio_evidence: None,
         max_weight: ratio,
         weight_share: if n > 0 { p_target / 0.9 } else { 0.0 },
     }

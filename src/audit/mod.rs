@@ -28,6 +28,7 @@ pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progres
     let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let statistics = statistics::collect(&log, skip, progress)?;
     let weights = weights::weigh(&statistics, regime);
+    let calibration = weights::calibrate(&statistics, regime);
     // The second scan is only for these roles: without any of them there is nothing to sum by.
     let context = weights::row_factors(&statistics, regime, &weights);
     let groups = groups::ROLES
@@ -42,6 +43,7 @@ pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progres
         statistics: &statistics,
         duplicates: duplicates.as_ref(),
         weights: &weights,
+        calibration: calibration.as_ref(),
         groups: groups.as_ref(),
         as_of,
     };

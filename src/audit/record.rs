@@ -7,7 +7,7 @@ use crate::logs::{self, Exclusion, Log, LogFile};
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
 use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
-use crate::weights::{Clipped, Summary, TailShape, Weights};
+use crate::weights::{CellCalibration, Clipped, Summary, TailShape, Weights};
 use std::path::Path;
 
 /// Puts the record together.
@@ -52,7 +52,7 @@ pub(super) fn record(
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
         concentration: people::concentration(evidence),
         annotators: people::annotators(evidence),
-        cells: cells(regime, evidence.weights),
+        cells: cells(evidence),
         unsupported_target_mass: evidence.weights.unsupported_target_mass,
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
@@ -239,9 +239,9 @@ fn tail_note(tail: &TailShape) -> Option<String> {
     }
 }
 
-fn cells(regime: &Regime, weights: &Weights) -> Vec<report::CellRecord> {
+fn cells(evidence: &Evidence) -> Vec<report::CellRecord> {
     let of_cell = |(levels, cell): (&Levels, &crate::weights::CellWeight)| report::CellRecord {
-        cell: key(&regime.cells, levels),
+        cell: key(&evidence.regime.cells, levels),
         n: cell.n,
         n_labelled: cell.n_labelled,
         p_observed: cell.p_observed,
@@ -249,10 +249,20 @@ fn cells(regime: &Regime, weights: &Weights) -> Vec<report::CellRecord> {
         ratio: cell.ratio,
         n_eff: cell.n_eff,
         mean_pair_ratio: cell.mean_pair_ratio,
+        pair_ratio_evidence: evidence.calibration.and_then(|all| all.cells.get(levels)).map(pair_ratio_evidence),
         max_weight: cell.max_weight,
         weight_share: cell.weight_share,
     };
-    weights.cells.iter().map(of_cell).collect()
+    evidence.weights.cells.iter().map(of_cell).collect()
+}
+
+fn pair_ratio_evidence(cell: &CellCalibration) -> report::PairRatioEvidence {
+    let log10 = |log_e: f64| log_e / std::f64::consts::LN_10;
+    report::PairRatioEvidence {
+        log10_e_above: log10(cell.log_e_above),
+        log10_e_below: cell.log_e_below.map(log10).filter(|log| log.is_finite()),
+        t: cell.t.filter(|t| t.is_finite()),
+    }
 }
 
 fn check(judged: &JudgedCheck) -> report::CheckRecord {

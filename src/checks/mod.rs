@@ -31,7 +31,7 @@ use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
-use crate::weights::Weights;
+use crate::weights::{Calibration, Weights};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,8 @@ pub struct Evidence<'a> {
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
+    /// Evidence against the logged propensities; `None` under `pairs: logged`.
+    pub calibration: Option<&'a Calibration>,
     /// Sums by prompt, annotator and user; `None` when none of them is mapped.
     pub groups: Option<&'a Groups>,
     /// The date that ages refer to.

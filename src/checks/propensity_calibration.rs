@@ -23,7 +23,7 @@ const REMEDY: &str = "compare the logging code with the sampler in the cells nam
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let alpha = limits.number("alpha")?;
-    let Some(calibration) = &evidence.weights.calibration else {
+    let Some(calibration) = evidence.calibration else {
         if evidence.regime.pairs != Pairs::Logged {
             return Err(super::selected_within_cells(evidence));
         }

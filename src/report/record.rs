@@ -348,10 +348,24 @@ pub struct CellRecord {
     pub n_eff: Option<f64>,
     /// Mean of g_T/g_O within the cell; 1 in expectation under correct propensities and full pair support.
     pub mean_pair_ratio: Option<f64>,
+    /// Evidence that the mean of g_T/g_O is not 1; null under `pairs: logged` and without rows.
+    pub pair_ratio_evidence: Option<PairRatioEvidence>,
     /// Largest weight in the cell.
     pub max_weight: Option<f64>,
     /// Share of the total weight.
     pub weight_share: f64,
+}
+
+/// Evidence that a cell's mean of g_T/g_O is not 1. An e-value of 10^x gives the p-value 10^-x.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PairRatioEvidence {
+    /// Base-10 logarithm of the e-value against "the mean is at most 1".
+    pub log10_e_above: f64,
+    /// The same against "the mean is at least 1"; null without a design bound, or where it is conclusive beyond numbers.
+    pub log10_e_below: Option<f64>,
+    /// Student's t of the mean against 1: a hint, unsafe for skewed ratios; null without spread.
+    pub t: Option<f64>,
 }
 
 /// A check's status.

@@ -31,7 +31,7 @@ pub struct CellCalibration {
 
 /// The evidence of every cell; `None` under `pairs: logged`, where the ratio is 1 by declaration, and where rows of one
 /// cell were selected with different probabilities.
-pub(super) fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration> {
+pub fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration> {
     if regime.pairs == Pairs::Logged || statistics.selected_within_cells() {
         return None;
     }

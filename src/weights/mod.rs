@@ -10,7 +10,7 @@ mod sides;
 mod summary;
 mod tail;
 
-pub use calibration::{Calibration, CellCalibration};
+pub use calibration::{Calibration, CellCalibration, calibrate};
 pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
 pub use sides::{Sides, share_of_side_a, sides};
@@ -47,9 +47,6 @@ pub struct Weights {
     /// Target-weighted, self-normalised share of comparisons that a wins among the labelled rows of the supported
     /// cells (ties one half); `None` without labelled weight.
     pub share_won_by_a: Option<f64>,
-    /// Evidence against the logged propensities; `None` under `pairs: logged` and where rows of one cell were selected
-    /// for labelling with different probabilities.
-    pub calibration: Option<Calibration>,
 }
 
 /// One cell's masses and weights.
@@ -116,7 +113,6 @@ pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
         cells,
         labelled,
         share_won_by_a,
-        calibration: calibration::calibrate(statistics, regime),
     }
 }
 
