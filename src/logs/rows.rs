@@ -21,6 +21,9 @@ type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
 const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
+/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+const LARGEST_RATIO: f64 = 1e130;
+
 /// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
 ///
 /// # Errors
@@ -53,37 +56,39 @@ pub(super) fn judge(
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
-    let first_row = piece.first_row;
-    let from = skip.partition_point(|row| *row < first_row);
-    for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
-        outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
-    }
-    let generators = match (&plan.generators, &logged) {
-        (Some((a, b)), Some(logged)) => {
-            let propensities = (0..rows).map(|row| logged.probabilities.plain(row)).collect();
-            Some(Generators { a: codes(piece, a)?, b: codes(piece, b)?, propensities })
-        }
-        _ => None,
-    };
+    exclude_duplicates(&mut outcomes, piece.first_row, skip);
     let keys = further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
     Ok(Block {
-        first_row,
+        first_row: piece.first_row,
         outcomes,
         cell_of_row,
         cells,
         labels,
         pair_ratios,
-        ln_propensities: logged
-            .as_ref()
-            .map_or_else(Vec::new, |l| (0..rows).map(|row| l.probabilities.log(row)).collect()),
+        ln_propensities: logged.as_ref().map_or_else(Vec::new, Logged::logarithms),
         propensities,
         inclusions,
         moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
-        generators,
+        generators: generators(plan, piece, logged.as_ref())?,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
+}
+
+fn exclude_duplicates(outcomes: &mut [Outcome], first_row: u64, skip: &[u64]) {
+    let rows = outcomes.len();
+    let from = skip.partition_point(|row| *row < first_row);
+    for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
+        outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
+    }
+}
+
+/// Both slots' generators, where they and g_O are mapped.
+fn generators(plan: &Plan, piece: &Piece<'_>, logged: Option<&Logged>) -> Result<Option<Generators>, Vec<Problem>> {
+    let (Some((a, b)), Some(logged)) = (&plan.generators, logged) else { return Ok(None) };
+    let propensities = (0..piece.batch.num_rows()).map(|row| logged.probabilities.plain(row)).collect();
+    Ok(Some(Generators { a: codes(piece, a)?, b: codes(piece, b)?, propensities }))
 }
 
 /// The index within the block of a row of the whole log, if it lies in the block.
@@ -134,7 +139,7 @@ fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
 
 /// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
 fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
-    let usable = (1.0 / inclusion).is_finite() && (ratio / inclusion).is_finite();
+    let usable = 1.0 / inclusion <= LARGEST_RATIO && (ratio.is_nan() || ratio / inclusion <= LARGEST_RATIO);
     (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
@@ -253,6 +258,16 @@ struct Logged {
     states: Vec<PropensityState>,
 }
 
+impl Logged {
+    /// The logarithm of each valid g_O; NaN for the others, as what stands beneath a missing value is arbitrary.
+    fn logarithms(&self) -> Vec<f64> {
+        let states = self.states.iter().enumerate();
+        states
+            .map(|(row, state)| if *state == PropensityState::Valid { self.probabilities.log(row) } else { f64::NAN })
+            .collect()
+    }
+}
+
 fn logged(propensity: &Propensity, piece: &Piece<'_>) -> Result<Logged, Vec<Problem>> {
     let probabilities = match propensity {
         Propensity::Plain(name) => Probabilities { values: numbers(piece, name)?, logarithms: false },
@@ -350,8 +365,6 @@ impl Pairs<'_> {
         } else {
             target.values.value(row) / below.values.value(row)
         };
-        // Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
-        const LARGEST_RATIO: f64 = 1e130;
         let usable = ratio.is_finite() && ratio <= LARGEST_RATIO;
         (ratio, (!usable).then_some(Exclusion::NonfinitePropensity))
     }

@@ -5,11 +5,13 @@
 
 mod calibration;
 mod clipping;
+mod masses;
 mod summary;
 mod tail;
 
 pub use calibration::{Calibration, CellCalibration};
 pub use clipping::{Clipped, clip, clip_all};
+pub use masses::{against_table, p_value_of_table};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
