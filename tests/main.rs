@@ -15,6 +15,7 @@ mod evidence;
 mod logs;
 mod matrix;
 mod overlap;
+mod people;
 mod properties;
 mod references;
 mod report;

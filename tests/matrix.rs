@@ -87,6 +87,14 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
             Some(Defect::CellOutsideTarget { cell: cell("gaming", "expert"), rows: 1 }),
         ),
         ("one row with 60 % of the weight", "weight-tails", Some(Defect::DominantRow(0.6))),
+        ("one annotator always a", "annotator-integrity", Some(Defect::AlwaysA("annotator-07".to_owned()))),
+        (
+            "one annotator, half the weight",
+            "annotator-integrity",
+            Some(Defect::BusyAnnotator { annotator: "annotator-07".to_owned(), share: 0.5 }),
+        ),
+        ("nine prompts carry most", "weight-concentration", Some(Defect::FewPrompts { per_domain: 3, share: 0.6 })),
+        ("no annotator column", "annotator-integrity", Some(Defect::NoColumn("annotator_id".to_owned()))),
         ("exploration floor lost", "logging-overlap", Some(Defect::LowFloor { from_row: 5000, factor: 4.0 })),
         ("inclusion invalid, 1 %", "labelling-selection", Some(Defect::InvalidInclusion(0.01))),
         (

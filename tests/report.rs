@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, HistogramBin, Input, Labelled, LimitRecord,
-    MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, Tool,
-    Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json, write_folder,
+    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
+    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell,
+    Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
+    summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -271,6 +272,19 @@ fn waiver(state: &str) -> WaiverRecord {
     }
 }
 
+fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
+    AnnotatorRecord {
+        ordinal,
+        name: None,
+        rows: 1_000 * ordinal,
+        weight_share: Some(weight_share),
+        share_a: Some(0.512),
+        share_a_others: Some(0.498),
+        share_undecided: Some(0.04),
+        share_undecided_others: None,
+    }
+}
+
 fn fixture() -> Report {
     Report {
         schema: SCHEMA.into(),
@@ -304,6 +318,12 @@ fn fixture() -> Report {
             labels: counts([("a", 30_000), ("abstain", 1_200), ("b", 27_000), ("tie", 1_800)]),
         },
         weights: Some(weights()),
+        concentration: ConcentrationRecord {
+            top_10_prompts: Some(0.081),
+            top_10_annotators: Some(0.72),
+            top_10_users: None,
+        },
+        annotators: vec![annotator(3, 0.31), AnnotatorRecord { name: Some("anna".into()), ..annotator(1, 0.12) }],
         cells: cells(),
         unsupported_target_mass: 0.1,
         missing_pair_mass: None,

@@ -3,12 +3,14 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod people;
 mod record;
 
 use crate::checks::Evidence;
 use crate::declare::{Declaration, Problems};
 use crate::logs::{self, Progress};
 use crate::report::Report;
+use crate::statistics::groups;
 use crate::{statistics, verdict, weights};
 use chrono::NaiveDate;
 
@@ -26,6 +28,13 @@ pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progres
     let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let statistics = statistics::collect(&log, skip, progress)?;
     let weights = weights::weigh(&statistics, regime);
+    // The second scan is only for these roles: without any of them there is nothing to sum by.
+    let context = weights::row_factors(&statistics, regime, &weights);
+    let groups = groups::ROLES
+        .iter()
+        .any(|role| log.mapped.contains_key(role))
+        .then(|| groups::collect(&log, skip, &context, &audit.identify, progress))
+        .transpose()?;
     let evidence = Evidence {
         regime,
         audit,
@@ -33,6 +42,7 @@ pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progres
         statistics: &statistics,
         duplicates: duplicates.as_ref(),
         weights: &weights,
+        groups: groups.as_ref(),
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);

@@ -1,5 +1,6 @@
 //! Results into the frozen types of the record.
 
+use super::people;
 use crate::checks::{Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Pairs, Problem, Problems, Regime, Severity};
 use crate::logs::{self, Exclusion, Log, LogFile};
@@ -49,6 +50,8 @@ pub(super) fn record(
         inputs: inputs(declaration, log, evidence)?,
         rows: rows(evidence),
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
+        concentration: people::concentration(evidence),
+        annotators: people::annotators(evidence),
         cells: cells(regime, evidence.weights),
         unsupported_target_mass: evidence.weights.unsupported_target_mass,
         missing_pair_mass: None,

@@ -3,6 +3,7 @@
 //! Owns: comparing numbers with the policy's limits, and wording the result from those numbers alone.
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
+mod annotator_integrity;
 mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
@@ -13,11 +14,13 @@ mod labelling_selection;
 mod logging_overlap;
 mod mechanism_provenance;
 mod observed_masses;
+mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
 mod required_fields;
 mod unsupported_target_mass;
+mod weight_concentration;
 mod weight_tails;
 
 pub(crate) use finding::status_of;
@@ -26,6 +29,7 @@ pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermi
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
+use crate::statistics::groups::Groups;
 use crate::weights::Weights;
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,12 +75,14 @@ pub struct Evidence<'a> {
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
+    /// Sums by prompt, annotator and user; `None` when none of them is mapped.
+    pub groups: Option<&'a Groups>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 15] = [
+pub static CHECKS: [&Check; 18] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
@@ -86,11 +92,14 @@ pub static CHECKS: [&Check; 15] = [
     &logging_overlap::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,
+    &annotator_integrity::CHECK,
+    &position_bias::CHECK,
     &labelling_selection::CHECK,
     &observed_masses::CHECK,
     &cell_support::CHECK,
     &unsupported_target_mass::CHECK,
     &weight_tails::CHECK,
+    &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
 ];
 

@@ -176,7 +176,7 @@ pub(super) fn map(
         timestamp: mapped.get(&Role::Timestamp).cloned(),
         generators: mapped.get(&Role::GeneratorA).cloned().zip(mapped.get(&Role::GeneratorB).cloned()),
         presence: presence.into_iter().filter_map(|role| Some((role, mapped.get(&role)?.clone()))).collect(),
-        integer_ids: id.as_ref().is_some_and(|id| opened.iter().all(|o| holds_integers(o, id))),
+        integer_ids: id.as_ref().is_some_and(|id| all_integers(opened, id)),
         id,
         mapped: required.keys().cloned().collect(),
     };
@@ -266,6 +266,11 @@ fn target(regime: &Regime, mapped: &BTreeMap<Role, String>, problems: &mut Vec<P
             TargetPropensity::Uniform { prompt, responses: HashMap::new() }
         }
     }
+}
+
+/// Whether every file holds integers in that column.
+pub(super) fn all_integers(opened: &[Opened], column: &str) -> bool {
+    opened.iter().all(|opened| holds_integers(opened, column))
 }
 
 fn holds_integers(opened: &Opened, column: &str) -> bool {

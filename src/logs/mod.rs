@@ -274,6 +274,10 @@ pub struct Block {
     pub generators: Option<Generators>,
     /// Each row's value of the further roles that the scan was asked for, as far as they are mapped.
     pub keys: BTreeMap<Role, Codes>,
+    /// Each row's value as a 64-bit key, of the roles whose identities the scan was asked for, as far as they are mapped:
+    /// an integer is its own key, a text is hashed (of two million texts, two share a key with probability 1e-7). `None`
+    /// where it is missing.
+    pub identities: BTreeMap<Role, Vec<Option<u64>>>,
     /// How many rows lack a value, for each of the mapped roles prompt, response_a and response_b.
     pub missing: BTreeMap<Role, u64>,
 }
@@ -354,12 +358,14 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
 }
 
 /// What a scan is for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// The scan's name, for the user.
     pub what: &'a str,
     /// Roles whose values the blocks shall carry beyond what every audit needs, as far as they are mapped.
     pub further: &'a [Role],
+    /// Roles whose values the blocks shall carry as 64-bit keys, as far as they are mapped: enough to tell values apart.
+    pub identities: &'a [Role],
     /// Rows to exclude as [`Exclusion::DuplicateId`], ascending.
     pub skip: &'a [u64],
 }
@@ -379,14 +385,24 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
-    let Request { what, further, skip } = *request;
-    let further: Vec<(Role, String)> =
-        further.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect();
+    let Request { what, further, identities, skip } = *request;
+    let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
+        roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
+    };
+    let extra = rows::Extra {
+        further: of_roles(further),
+        identities: of_roles(identities)
+            .into_iter()
+            .map(|(role, column)| (role, columns::all_integers(&log.opened, &column), column))
+            .collect(),
+    };
     let mut wanted = log.plan.scan_columns();
-    wanted.extend(further.iter().map(|(_, column)| (column.clone(), columns::Use::Scalar)));
+    let columns =
+        extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
+    wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
     let source = fold::Source { files: &log.files, opened: &log.opened, wanted };
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
-        let block = rows::judge(&log.plan, &further, piece, skip)?;
+        let block = rows::judge(&log.plan, &extra, piece, skip)?;
         add(total, &block);
         Ok(())
     };

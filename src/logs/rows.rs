@@ -12,6 +12,9 @@ use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, HashMap};
 
+/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+const LARGEST_RATIO: f64 = 1e130;
+
 /// A label, and why it is none.
 type JudgedLabel = (Label, Option<Exclusion>);
 
@@ -21,19 +24,19 @@ type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
 const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
-/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
-const LARGEST_RATIO: f64 = 1e130;
+/// What a scan wants of a block beyond what every audit needs.
+pub(super) struct Extra {
+    /// Roles and their columns, as codes.
+    pub(super) further: Vec<(Role, String)>,
+    /// Roles, whether every file holds them as integers, and their columns, as 64-bit keys.
+    pub(super) identities: Vec<(Role, bool, String)>,
+}
 
 /// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
 ///
 /// # Errors
 /// Text where a number belongs, values that have no text form.
-pub(super) fn judge(
-    plan: &Plan,
-    further: &[(Role, String)],
-    piece: &Piece<'_>,
-    skip: &[u64],
-) -> Result<Block, Vec<Problem>> {
+pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
     let (labels, label_faults) = labels(plan, piece)?;
@@ -57,7 +60,11 @@ pub(super) fn judge(
         pair_ratios.push(ratio);
     }
     exclude_duplicates(&mut outcomes, piece.first_row, skip);
-    let keys = further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let keys = extra.further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let identity = |(role, integers, name): &(Role, bool, String)| {
+        let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
+        Ok((*role, keys))
+    };
     Ok(Block {
         first_row: piece.first_row,
         outcomes,
@@ -72,6 +79,7 @@ pub(super) fn judge(
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators: generators(plan, piece, logged.as_ref())?,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
+        identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
 }
@@ -139,7 +147,7 @@ fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
 
 /// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
 fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
-    let usable = 1.0 / inclusion <= LARGEST_RATIO && (ratio.is_nan() || ratio / inclusion <= LARGEST_RATIO);
+    let usable = 1.0 / inclusion <= LARGEST_RATIO && ratio / inclusion <= LARGEST_RATIO;
     (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
@@ -259,12 +267,13 @@ struct Logged {
 }
 
 impl Logged {
-    /// The logarithm of each valid g_O; NaN for the others, as what stands beneath a missing value is arbitrary.
+    /// ln g_O of every row, NaN where it is no probability.
     fn logarithms(&self) -> Vec<f64> {
-        let states = self.states.iter().enumerate();
-        states
-            .map(|(row, state)| if *state == PropensityState::Valid { self.probabilities.log(row) } else { f64::NAN })
-            .collect()
+        let of_row = |(row, state): (usize, &PropensityState)| match state {
+            PropensityState::Valid => self.probabilities.log(row),
+            PropensityState::Invalid(_) => f64::NAN,
+        };
+        self.states.iter().enumerate().map(of_row).collect()
     }
 }
 

@@ -9,6 +9,7 @@ mod histogram;
 mod intervals;
 mod multiplicity;
 mod pareto;
+mod proportion;
 mod quantile;
 mod sum;
 mod tail;
@@ -22,6 +23,7 @@ pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};
 pub use pareto::{
     GeneralizedPareto, NotAssessable, ParetoK, fit_generalized_pareto, pareto_k, pareto_k_limit, tail_length,
 };
+pub use proportion::{ClusteredRatio, clustered_ratio, hoeffding_p_value};
 pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
 pub use sum::Sum;
 pub use tail::Tail;

@@ -49,6 +49,12 @@ pub struct Report {
     pub rows: Rows,
     /// The weight summary; absent when no row is audited or no target cell is supported.
     pub weights: Option<WeightsRecord>,
+    /// How much of the weight the ten prompts, annotators and users with most carry.
+    #[serde(default)]
+    pub concentration: ConcentrationRecord,
+    /// The annotators with most of the weight, at most twenty, most first; empty when none is mapped.
+    #[serde(default)]
+    pub annotators: Vec<AnnotatorRecord>,
     /// Every cell that the target names or the log holds.
     pub cells: Vec<CellRecord>,
     /// Target mass of cells with no audited row.
@@ -286,6 +292,40 @@ pub struct HistogramBin {
     pub rows: u64,
     /// Share of the total weight.
     pub weight_share: f64,
+}
+
+/// Shares of the total weight; null where the role is not mapped, there are too many values of it, or nothing weighs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConcentrationRecord {
+    /// On the ten prompts with most.
+    pub top_10_prompts: Option<f64>,
+    /// On the ten annotators with most.
+    pub top_10_annotators: Option<f64>,
+    /// On the ten users with most.
+    pub top_10_users: Option<f64>,
+}
+
+/// One annotator, beside the others in the same cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnotatorRecord {
+    /// Which annotator, counted from 1 in the order in which the log first shows an audited row of each.
+    pub ordinal: u64,
+    /// The identifier; null unless the audit document asks for it under `report: {identify: [annotator]}`.
+    pub name: Option<String>,
+    /// Audited rows.
+    pub rows: u64,
+    /// Share of the total weight.
+    pub weight_share: Option<f64>,
+    /// Share of a among the answers that decide, in cells that others answer as well.
+    pub share_a: Option<f64>,
+    /// What the others' answers in the same cells give.
+    pub share_a_others: Option<f64>,
+    /// Share of ties and abstentions, in cells that others answer as well.
+    pub share_undecided: Option<f64>,
+    /// What the others' answers in the same cells give.
+    pub share_undecided_others: Option<f64>,
 }
 
 /// One cell.

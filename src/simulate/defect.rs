@@ -86,6 +86,25 @@ pub enum Defect {
     },
     /// One row holds this share of the total weight, above 0 and below 1, under the target that is uniform over the log's cells.
     DominantRow(f64),
+    /// This annotator answers a on every row.
+    AlwaysA(String),
+    /// This annotator labelled this share of the rows, whoever did before.
+    BusyAnnotator {
+        /// The annotator.
+        annotator: String,
+        /// Share of the rows.
+        share: f64,
+    },
+    /// This share of the rows asks one of so many prompts of each domain (those that the log shows first), whatever it
+    /// asked before. Responses and propensities stay as they are.
+    FewPrompts {
+        /// Prompts of each domain.
+        per_domain: usize,
+        /// Share of the rows.
+        share: f64,
+    },
+    /// On this share of the rows the response on side a is preferred because it is there.
+    SideA(f64),
     /// Nobody logs this column (a canonical name; others change nothing).
     NoColumn(String),
 }
@@ -144,6 +163,15 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
             change(rows, random, *count, |row| (row.domain, row.user_type) = levels(cell));
         }
         Defect::DominantRow(share) => dominate(rows, random, *share),
+        Defect::AlwaysA(annotator) => {
+            let own = rows.iter_mut().filter(|row| row.annotator_id.as_ref() == Some(annotator));
+            own.for_each(|row| row.label = Some("a".to_owned()));
+        }
+        Defect::BusyAnnotator { annotator, share } => {
+            change(rows, random, part(*share, n), |row| row.annotator_id = Some(annotator.clone()));
+        }
+        Defect::FewPrompts { per_domain, share } => few_prompts(rows, random, *per_domain, part(*share, n)),
+        Defect::SideA(share) => change(rows, random, part(*share, n), |row| row.label = Some("a".to_owned())),
         Defect::NoColumn(name) => rows.iter_mut().for_each(|row| clear(row, name)),
     }
 }
@@ -202,6 +230,23 @@ fn dominate(rows: &mut [Row], random: &mut Random, share: f64) {
     let Some(factor) = rows.get(chosen).map(cell_factor) else { return };
     if let Some(row) = rows.get_mut(chosen) {
         row.propensity = row.target_propensity.map(|target| factor * target * (1.0 - share) / (share * others));
+    }
+}
+
+/// Lets `count` rows ask, in turn, one of the first prompts of their domain.
+fn few_prompts(rows: &mut [Row], random: &mut Random, per_domain: usize, count: usize) {
+    let mut first: BTreeMap<Option<String>, Vec<Option<String>>> = BTreeMap::new();
+    for row in rows.iter() {
+        let prompts = first.entry(row.domain.clone()).or_default();
+        if prompts.len() < per_domain && !prompts.contains(&row.prompt_id) {
+            prompts.push(row.prompt_id.clone());
+        }
+    }
+    for (turn, index) in random.distinct(count, rows.len()).into_iter().enumerate() {
+        let Some(row) = rows.get_mut(index) else { continue };
+        if let Some(prompts) = first.get(&row.domain).filter(|prompts| !prompts.is_empty()) {
+            row.prompt_id = prompts.get(turn % prompts.len()).cloned().flatten();
+        }
     }
 }
 

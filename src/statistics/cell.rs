@@ -151,7 +151,8 @@ fn as_f64(count: u64) -> f64 {
     count as f64
 }
 
-fn value_of(label: Label) -> Option<f64> {
+/// The label's value: 1 for a, 1/2 for a tie, 0 for b, p where soft; `None` without an answer.
+pub(super) fn value_of(label: Label) -> Option<f64> {
     match label {
         Label::A => Some(1.0),
         Label::B => Some(0.0),

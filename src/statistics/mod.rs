@@ -1,12 +1,16 @@
 //! The table that one scan leaves behind: statistics of the pair ratio and the labels, cell by cell.
 //!
 //! Owns: what is accumulated per cell, its merge law, collecting it from a log. The declared target masses never enter,
-//! so that shards merge, and another target on the same log needs no second scan.
+//! so that shards merge, and another target on the same log needs no second scan. What needs a weight for every row is a
+//! second scan with a bound of its own ([`groups`]), which is given the weights' factors and knows nothing of their making.
 //! Must never: know p_T, or keep anything whose size grows with the rows.
 
+mod answers;
 mod cell;
+pub mod groups;
 mod overlap;
 
+pub use answers::{AnnotatorAnswers, Comparison, compare};
 pub use cell::{CellStatistics, InverseInclusions, LabelCounts, RatioMoments, Shown, TAIL_CAPACITY};
 pub use overlap::{Floor, LoggedPropensities, MAX_FLOORS};
 
@@ -176,7 +180,7 @@ impl InversePropensities {
 /// Whatever [`logs::scan`] finds wrong with the files.
 pub fn collect(log: &Log, skip: &[u64], progress: &dyn Progress) -> Result<Statistics, Problems> {
     let new = Statistics::default;
-    let request = Request { what: "scanning the log", further: &[], skip };
+    let request = Request { what: "scanning the log", skip, ..Request::default() };
     let total = logs::scan(log, &request, progress, &new, &Statistics::add, &mut Statistics::merge)?;
     match total.overflow {
         Some(what) => Err(Problems(vec![Problem {

@@ -35,12 +35,12 @@ pub fn clip_all(statistics: &Statistics, weights: &Weights, caps: &[Cap]) -> Vec
     let ascending = values_with_counts(&parts);
     let unclipped =
         Clipped { cap: None, share_of_rows: 0.0, share_of_weight: 0.0, n_eff: summary.n_eff, bias_bound: 0.0 };
-    // The mean of the histogram lies within 0.05 % of the exact one, which is at hand.
-    let clip_at = |limit: f64| Some(Clipped { cap: Some(limit / summary.mean), ..clip(&ascending, limit)? });
+    // The mean is exact, the histogram's own is not.
+    let clipped = |limit: f64| Some(Clipped { cap: Some(limit / summary.mean), ..clip(&ascending, limit)? });
     let at = |cap: &Cap| match cap.at {
         CapAt::None => Some(unclipped.clone()),
-        CapAt::Times(times) => clip_at(times * summary.mean),
-        CapAt::Quantile(q) => clip_at(quantile_linear_of_counts(&ascending, q)?),
+        CapAt::Times(times) => clipped(times * summary.mean),
+        CapAt::Quantile(q) => clipped(quantile_linear_of_counts(&ascending, q)?),
     };
     caps.iter().filter_map(|cap| Some((cap.text.clone(), at(cap)?))).collect()
 }

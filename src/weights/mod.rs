@@ -5,13 +5,17 @@
 
 mod calibration;
 mod clipping;
+mod concentration;
 mod masses;
+mod sides;
 mod summary;
 mod tail;
 
 pub use calibration::{Calibration, CellCalibration};
 pub use clipping::{Clipped, clip, clip_all};
+pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
 pub use masses::{against_table, p_value_of_table};
+pub use sides::{Sides, share_of_side_a, sides};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
@@ -159,12 +163,13 @@ fn cell_weight(
     }
 }
 
-fn weigh_labelled(
+/// p_T/p_O of each cell over the labelled rows; 0 where it is not defined.
+fn labelled_factors(
     statistics: &Statistics,
     regime: &Regime,
     target: &BTreeMap<Levels, f64>,
     observed: &BTreeMap<Levels, f64>,
-) -> (EffectiveSize, Option<f64>) {
+) -> BTreeMap<Levels, f64> {
     // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
     // stays what it was over the audited rows.
     let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_labelled()));
@@ -176,6 +181,17 @@ fn weigh_labelled(
         (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
         _ => 0.0,
     };
+    statistics.cells.keys().map(|levels| (levels.clone(), factor(levels))).collect()
+}
+
+fn weigh_labelled(
+    statistics: &Statistics,
+    regime: &Regime,
+    target: &BTreeMap<Levels, f64>,
+    observed: &BTreeMap<Levels, f64>,
+) -> (EffectiveSize, Option<f64>) {
+    let factors = labelled_factors(statistics, regime, target, observed);
+    let factor = |levels: &Levels| factors.get(levels).copied().unwrap_or(0.0);
     let parts: Vec<(f64, &RatioMoments)> =
         statistics.cells.iter().map(|(levels, cell)| (factor(levels), &cell.labelled)).collect();
     let weight: f64 = parts.iter().map(|(factor, moments)| factor * moments.sum.value()).sum();
