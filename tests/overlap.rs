@@ -312,6 +312,7 @@ fn block(rows: &[(u8, f64, Moment)]) -> Block {
         }),
         generators: None,
         keys: BTreeMap::new(),
+        identities: BTreeMap::new(),
         missing: BTreeMap::new(),
     }
 }

@@ -224,7 +224,10 @@ fn contributions(block: &Block, cells: &HashMap<&Levels, (u32, Factors)>, pair_w
         .filter_map(|(row, ((_, cell), (label, ratio)))| {
             let (cell, factors) = *of_cell.get(usize::try_from(*cell).ok()?)?;
             let value = value_of(*label);
-            let answered = if pair_weighted { factors.labelled * ratio } else { factors.labelled };
+            // A row stands for 1/inclusion shown comparisons, as in the first scan.
+            let inclusion = block.inclusions.as_ref().and_then(|inclusions| inclusions.get(row)).map_or(1.0, |p| *p);
+            let ratio = ratio / inclusion;
+            let answered = factors.labelled * if pair_weighted { ratio } else { 1.0 / inclusion };
             let member = Member {
                 first_row: block.first_row + row as u64,
                 rows: 1,
