@@ -141,9 +141,10 @@ fn message(measures: &[Measure], tests: &[Test], heaviest: &Measure, untested: &
     let percent = |measure: &Measure| 100.0 * measure.value.unwrap_or(f64::NAN);
     if let Some(worst) = off.first() {
         return format!(
-            "{} of {} annotators answer unlike the others in the same cells: {}; furthest off is {} ({}, of {})",
+            "{} of {} annotators {} unlike the others in the same cells: {}; furthest off is {} ({}, of {})",
             names.len(),
             tested.len(),
+            if names.len() == 1 { "answers" } else { "answer" },
             list(&names.iter().map(|name| (*name).clone()).collect::<Vec<_>>()),
             worst.subject.as_deref().unwrap_or("one"),
             worst.name,
