@@ -10,6 +10,7 @@ mod matrix;
 mod properties;
 mod references;
 mod report;
+mod shards;
 mod simulate;
 mod support;
 mod verdict;

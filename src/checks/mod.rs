@@ -51,6 +51,23 @@ pub enum Need {
     Column(Role),
     /// The weights of the audited rows sum to something that can be divided by.
     Weights,
+    /// The rows themselves, not only their statistics.
+    Rows,
+    /// That all rows were scanned together. Without it a check can fail, but neither pass nor warn: what lies between two
+    /// scans is not known.
+    OneScan,
+}
+
+/// What an audit works from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The rows, in one scan.
+    Rows,
+    /// Statistics files.
+    Statistics {
+        /// How many scans they come from.
+        scans: u64,
+    },
 }
 
 /// Everything that checks read.
@@ -62,9 +79,11 @@ pub struct Evidence<'a> {
     pub audit: &'a Audit,
     /// The roles that the log carries.
     pub mapped: &'a BTreeMap<Role, String>,
+    /// What the audit works from.
+    pub basis: Basis,
     /// What the scan left behind.
     pub statistics: &'a Statistics,
-    /// Copies of rows; `None` when no id is mapped.
+    /// Copies of rows; `None` when no id is mapped. From statistics, counts alone: its `rows` is empty.
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
@@ -96,7 +115,32 @@ pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding 
     let limits = Limits(&policy.limits);
     let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
     let result = unmet.map_or_else(|| (check.run)(evidence, &limits), Err);
-    result.unwrap_or_else(Finding::from)
+    let finding = result.unwrap_or_else(Finding::from);
+    match (finding.status, evidence.basis) {
+        (Status::Pass | Status::Warn, Basis::Statistics { scans })
+            if scans > 1 && check.needs.contains(&Need::OneScan) =>
+        {
+            Finding::from(between_scans(finding, scans))
+        }
+        _ => finding,
+    }
+}
+
+/// What looks well within each of several scans.
+fn between_scans(finding: Finding, scans: u64) -> Undetermined {
+    Undetermined {
+        message: format!(
+            "within each of the {scans} scans that the statistics come from: {}; what is in two of them cannot be seen \
+             without the rows",
+            finding.message
+        ),
+        remedy:
+            "audit the rows, without `--from-statistics`, or collect the statistics of all shards in one scan: let \
+                 `logs.path` (or `--logs`) be the folder or glob that holds them"
+                .to_owned(),
+        not_logged: false,
+        measures: finding.measures,
+    }
 }
 
 fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
@@ -105,6 +149,12 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
             message: format!("the log carries no {} column", role.name()),
             remedy: format!("log it, and map it under `logs.columns.{}` in the audit file", role.name()),
             not_logged: true,
+            measures: Vec::new(),
+        }),
+        Need::Rows if evidence.basis != Basis::Rows => Some(Undetermined {
+            message: "this needs the rows, and the audit was made from their statistics".to_owned(),
+            remedy: "audit the rows, without `--from-statistics`".to_owned(),
+            not_logged: false,
             measures: Vec::new(),
         }),
         Need::Weights if evidence.weights.summary.is_none() => Some(Undetermined {

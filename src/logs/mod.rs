@@ -22,9 +22,11 @@ mod ndjson;
 mod parquet;
 mod responses;
 mod rows;
+mod table;
 mod write;
 
 pub use duplicates::duplicates;
+pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
 
 use crate::declare::{Audit, Levels, Problem, Problems, Regime, Role};
@@ -154,6 +156,11 @@ impl Exclusion {
         Exclusion::PropensityAboveOne,
         Exclusion::InvalidTargetPropensity,
     ];
+
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Exclusion> {
+        Exclusion::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 
     /// The reason's name in reports, such as `duplicate_id`.
     pub fn name(self) -> &'static str {

@@ -1,12 +1,17 @@
 //! The table that one scan leaves behind: statistics of the pair ratio and the labels, cell by cell.
 //!
-//! Owns: what is accumulated per cell, its merge law, collecting it from a log. The declared target masses never enter,
-//! so that shards merge, and another target on the same log needs no second scan.
+//! Owns: what is accumulated per cell, its merge law, collecting it from a log, the file that keeps it. The declared
+//! target masses never enter, so that shards merge, and another target on the same log needs no second scan.
 //! Must never: know p_T, or keep anything whose size grows with the rows.
 
 mod cell;
+mod collected;
+mod file;
+mod validate;
 
 pub use cell::{CellStatistics, LabelCounts, RatioMoments, TAIL_CAPACITY};
+pub use collected::{Collected, Conditions, SourceFile, SourceRole, pairs_name};
+pub use file::{SCHEMA, read, write};
 
 use crate::declare::{Levels, Problem, Problems, Role};
 use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState, Request};
