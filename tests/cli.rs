@@ -92,7 +92,7 @@ fn settings_and_the_gate_decide_the_exit_code_and_are_shown() {
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stdout}{stderr}");
         if code < 2 {
             let report = String::from_utf8(sandbox.read("counterweight-report/report.md")).unwrap();
-            let (box_, _) = report.split_once("\n## ").unwrap();
+            let (box_, _) = report.split_once("\n## 1").unwrap();
             assert!(box_.replace('\\', "").contains(arguments[1]), "the decision box shows {}:\n{box_}", arguments[1]);
         }
     }
@@ -104,7 +104,8 @@ fn what_cannot_be_audited_is_exit_2_and_leaves_an_older_report_alone() {
     sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet"]);
     let older = sandbox.read("counterweight-report/report.json");
     let parquet = sandbox.read("logs.parquet");
-    let breakages: Vec<(&str, Box<dyn Fn()>, &str)> = vec![
+    type Breakage<'a> = (&'a str, Box<dyn Fn() + 'a>, &'a str);
+    let breakages: Vec<Breakage> = vec![
         ("a truncated log", Box::new(|| sandbox.write("logs.parquet", &parquet[..parquet.len() / 2])), "logs.parquet"),
         (
             "random bytes",

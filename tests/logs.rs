@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::record_batch::RecordBatch;
 use counterweight::declare::{
-    Audit, LabelWords, LogSpec, Observed, Pairs, Preset, Problem, Problems, Regime, Role, Source, Target,
+    Audit, LabelWords, LogSpec, Observed, Pairs, Preset, Problem, Problems, Regime, Role, Source, Target, TargetForm,
 };
 use counterweight::logs::{self, Block, Codes, Duplicates, Exclusion, Label, Log, Outcome, PropensityState, Request};
 use parquet::arrow::ArrowWriter;
@@ -58,6 +58,7 @@ fn regime(cells: &[&str], pairs: Pairs) -> Regime {
         motivation: String::new(),
         supersedes: None,
         cells: cells.iter().map(|cell| (*cell).to_owned()).collect(),
+        form: TargetForm::Table,
         target: Target::Masses(BTreeMap::new()),
         pairs,
         observed: Observed::Empirical,
@@ -74,9 +75,7 @@ fn target_column() -> Pairs {
 fn blocks(log: &Log, skip: &[u64]) -> Result<Vec<Block>, Problems> {
     logs::scan(
         log,
-        "test",
-        &[],
-        skip,
+        &Request { what: "test", further: &[], skip },
         &(),
         &Vec::new,
         &|all: &mut Vec<Block>, block| all.push(block.clone()),
@@ -626,7 +625,9 @@ fn propensity_states_and_what_they_exclude() {
     let logged = folder.scan("log.parquet", Pairs::Logged).unwrap();
     assert_eq!(outcomes(&logged), [Outcome::Audited; 11]);
     assert_eq!(logged[0].pair_ratios, [1.0; 11]);
-    assert_eq!(logged[0].propensities, needed[0].propensities);
+    // Where the ratio is needed and overflows, the g_O that makes it so is not valid either.
+    assert_eq!(needed[0].propensities[7], PropensityState::Invalid(nonfinite));
+    assert_eq!(logged[0].propensities[..7], needed[0].propensities[..7]);
     assert_eq!(logged[0].propensities[3], PropensityState::Invalid(nonpositive));
     assert_eq!(logged[0].propensities[7], PropensityState::Valid);
 }

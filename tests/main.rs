@@ -1,9 +1,16 @@
 //! The one integration binary; a module a subject.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking and say why they skip")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests fail by panicking and say why they skip"
+)]
 
 mod architecture;
 mod arena;
 mod cli;
+mod declare;
+mod degenerate;
 mod evidence;
 mod logs;
 mod matrix;

@@ -17,7 +17,7 @@ fn audit(defect: Option<&Defect>) -> Report {
     sandbox.write_log("logs.parquet", &columns(&log));
     sandbox.write("regime.yaml", TELEMETRY_REGIME);
     // Without `columns:` the canonical names apply, so that a log may lack one.
-    sandbox.write("audit.yaml", &without_columns(TELEMETRY_AUDIT));
+    sandbox.write("audit.yaml", without_columns(TELEMETRY_AUDIT));
     sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{defect:?}: {problems}"))
 }
 
@@ -49,6 +49,18 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
         ("propensity zero", "propensity-completeness", Some(Defect::ZeroPropensity(0.01))),
         ("propensity above 1", "propensity-completeness", Some(Defect::PropensityAboveOne(0.01))),
         ("target propensity invalid", "propensity-completeness", Some(Defect::InvalidTargetPropensity(0.01))),
+        (
+            "propensity too large by 30 %",
+            "propensity-calibration",
+            Some(Defect::ScaledPropensity { cell: cell("coding", "expert"), factor: 1.3 }),
+        ),
+        (
+            "propensity too small by 30 %",
+            "propensity-calibration",
+            Some(Defect::ScaledPropensity { cell: cell("coding", "expert"), factor: 0.7 }),
+        ),
+        ("propensity floored", "propensity-calibration", Some(Defect::FlooredPropensity(0.03))),
+        ("propensity claimed uniform", "generator-balance", Some(Defect::ClaimedUniform)),
         ("covariate missing, 1 row", "covariate-completeness", Some(Defect::MissingCovariate(1))),
         ("response missing, 1 row", "required-fields", Some(Defect::MissingResponse(1))),
         ("label missing, 1 row", "label-integrity", Some(Defect::MissingLabel(1))),
@@ -78,7 +90,8 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
         ("no mechanism column", "mechanism-provenance", Some(Defect::NoColumn("mechanism".to_owned()))),
         ("no label column", "label-integrity", Some(Defect::NoColumn("label".to_owned()))),
     ];
-    let mut grid = String::new();
+    let ids: Vec<&str> = counterweight::checks::CHECKS.iter().map(|check| check.id).chain(["waivers"]).collect();
+    let mut grid = format!("columns: {}\n\n", ids.join(", "));
     for (name, caught_by, defect) in &defects {
         let report = audit(defect.as_ref());
         let statuses: String = report.checks.iter().map(|check| letter(check.status)).collect();

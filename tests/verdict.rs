@@ -80,7 +80,8 @@ fn waivers_cover_their_cells_and_nothing_else() {
     let koala = || cell("koala");
     let vicuna = || cell("vicuna");
     let both = || vec![fault(koala()), fault(vicuna())];
-    let cases: [(&str, Vec<Waiver>, Vec<Measure>, Status, WaiverState, Verdict); 8] = [
+    type Case = (&'static str, Vec<Waiver>, Vec<Measure>, Status, WaiverState, Verdict);
+    let cases: [Case; 8] = [
         (
             "covers all",
             vec![waiver(Some(koala()), 30)],

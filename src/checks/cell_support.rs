@@ -79,11 +79,8 @@ fn margin(measure: &Measure) -> f64 {
 
 fn message(evidence: &Evidence, thin: usize, outside: u64, measures: &[Measure]) -> String {
     let targeted = evidence.weights.cells.values().filter(|cell| cell.p_target > 0.0).count();
-    let outside = if outside > 0 {
-        format!("; {} lie outside the target and weigh nothing", rows(outside))
-    } else {
-        String::new()
-    };
+    let outside =
+        if outside > 0 { format!("; outside the target, weighing nothing: {}", rows(outside)) } else { String::new() };
     let weakest = measures.iter().find(|measure| measure.cell.is_some()).map(|measure| {
         let levels: Levels =
             evidence.regime.cells.iter().filter_map(|name| measure.cell.as_ref()?.get(name).cloned()).collect();

@@ -33,7 +33,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         measures,
         message,
         "collect comparisons where the target outweighs the log (see the support table), or raise the exploration share of the pair \
-         mechanism; more rows of the same traffic raise n_eff only in proportion",
+         mechanism; more rows of the same traffic help only in proportion",
     ))
 }
 

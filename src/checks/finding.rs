@@ -176,8 +176,8 @@ impl Undetermined {
     /// The policy lacks a limit: cannot happen with a policy that was loaded, for those inherit from `standard`.
     pub(super) fn missing_limit(key: &str) -> Undetermined {
         Undetermined {
-            message: format!("the policy gives no usable limit `{key}`"),
-            remedy: format!("give `{key}` in the policy"),
+            message: format!("the policy gives no usable limit {key}"),
+            remedy: format!("give {key} in the policy"),
             not_logged: false,
             measures: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_least, list};
 use crate::declare::Role;
-use crate::numeric::{Bin, holm, log_e_value_above_one};
+use crate::numeric::{Bin, holm, log_e_value_above_one, p_value_of_log_e};
 use crate::statistics::{GeneratorCounts, InversePropensities};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,7 +35,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         .iter()
         .zip(adjusted)
         .map(|(test, p_value)| {
-            let name = format!("slot {}: frequency over expected {:.4}, p-value for above 1", test.slot, test.mean);
+            let name = format!("p-value, too often in slot {} ({:.3} of expected)", test.slot, test.mean);
             let measure = Measure::held(&name, p_value, at_least("alpha", alpha), crossed);
             let crossed = if p_value <= alpha { crossed } else { Crossed::Nothing };
             Measure { crossed, ..measure }.about(test.generator).of_rows(test.rows)
@@ -101,7 +101,7 @@ fn tests<'a>(counts: &'a GeneratorCounts, pool: &Pool) -> Vec<Test<'a>> {
         .flat_map(|(slot, name)| slot.iter().map(move |(generator, own)| (generator, name, own)))
         .map(|(generator, slot, own)| {
             let (mean, log_e) = balance(own, counts.rows, partners);
-            Test { generator, slot, rows: own.rows, mean, p_value: (-log_e).exp().min(1.0) }
+            Test { generator, slot, rows: own.rows, mean, p_value: p_value_of_log_e(log_e) }
         })
         .collect()
 }

@@ -13,7 +13,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 const REMEDY: &str =
-    "mend the pipeline that writes the log: remove copies by event id, declare every label word under `logs.labels`";
+    "mend the pipeline that writes the log: remove copies by event id, declare every label word under logs.labels";
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let statistics = evidence.statistics;
@@ -25,15 +25,15 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         (statistics.excluded_for(Exclusion::UnknownLabel), statistics.excluded_for(Exclusion::MissingLabel));
     let labels = statistics.labels();
     let mut measures = vec![
-        held("share of rows with an unknown label", unknown, read, "max_unknown_share", Crossed::Limit)?,
-        held("share of rows without a label", missing, read, "max_missing_share", Crossed::Limit)?,
+        held("share with an unknown label", unknown, read, "max_unknown_share", Crossed::Limit)?,
+        held("share without a label", missing, read, "max_missing_share", Crossed::Limit)?,
         held("share of ties", labels.tie, labels.total(), "warn_tie_share", Crossed::Warning)?,
         held("share of abstentions", labels.abstain, labels.total(), "warn_abstain_share", Crossed::Warning)?,
     ];
     let mut faults = vec![(unknown, "with a label outside the alphabet"), (missing, "without a label")];
     if let Some(duplicates) = evidence.duplicates {
         let copies = duplicates.identical + duplicates.conflicting;
-        measures.push(held("share of rows that repeat an id", copies, read, "max_duplicate_share", Crossed::Limit)?);
+        measures.push(held("share that repeats an id", copies, read, "max_duplicate_share", Crossed::Limit)?);
         measures.push(Measure::fault(
             "copies that differ from the first row of their id",
             duplicates.conflicting,
@@ -69,7 +69,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
 fn without_ids(measures: Vec<Measure>) -> Undetermined {
     Undetermined {
         message: "the labels are in their alphabet, but without ids copies of rows cannot be found".to_owned(),
-        remedy: "log an id for every comparison when it is shown, and map it under `logs.columns.id` in the audit file"
+        remedy: "log an id for every comparison when it is shown, and map it under logs.columns.id in the audit file"
             .to_owned(),
         not_logged: true,
         measures,

@@ -25,10 +25,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let read = evidence.statistics.rows_read;
     let bad = counts.missing + undeclared.iter().map(|(_, n)| n).sum::<u64>();
     let limit = at_most("max_undeclared_share", limits.number("max_undeclared_share")?);
-    let mut measures = vec![
-        Measure::held("share of rows without a declared mechanism", share(bad, read), limit, Crossed::Limit)
-            .of_rows(read),
-    ];
+    let mut measures =
+        vec![Measure::held("share without a declared one", share(bad, read), limit, Crossed::Limit).of_rows(read)];
     measures.extend(
         undeclared
             .iter()
@@ -48,7 +46,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     Ok(Finding::from_measures(
         measures,
         message,
-        "declare the mechanism in the regime under `mechanisms` (and move the regime's version), or leave its rows out of the log; \
+        "declare the mechanism in the regime under mechanisms (and move the regime's version), or leave its rows out of the log; \
          a silent change of mechanism is a silent change of what is estimated",
     ))
 }

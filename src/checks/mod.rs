@@ -147,7 +147,7 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
     match need {
         Need::Column(role) if !evidence.mapped.contains_key(&role) => Some(Undetermined {
             message: format!("the log carries no {} column", role.name()),
-            remedy: format!("log it, and map it under `logs.columns.{}` in the audit file", role.name()),
+            remedy: format!("log it, and map it under logs.columns.{} in the audit file", role.name()),
             not_logged: true,
             measures: Vec::new(),
         }),
@@ -186,8 +186,8 @@ impl Limits<'_> {
         let Some(Limit::Texts(names)) = self.0.get(key) else { return Err(Undetermined::missing_limit(key)) };
         let known: Option<BTreeSet<Role>> = names.iter().map(|name| Role::from_name(name)).collect();
         known.ok_or_else(|| Undetermined {
-            message: format!("the policy's `{key}` names a role that does not exist"),
-            remedy: format!("use role names as under `logs.columns`: {}", Role::ALL.map(Role::name).join(", ")),
+            message: format!("the policy's {key} names a role that does not exist"),
+            remedy: format!("use role names as under logs.columns: {}", Role::ALL.map(Role::name).join(", ")),
             not_logged: false,
             measures: Vec::new(),
         })
@@ -207,7 +207,7 @@ fn cell_name(levels: &Levels) -> String {
 /// Names in a sentence: at most five, then how many more.
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),

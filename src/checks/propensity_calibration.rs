@@ -5,7 +5,7 @@ use super::{
     slice_of,
 };
 use crate::declare::Levels;
-use crate::numeric::holm;
+use crate::numeric::{holm, p_value_of_log_e};
 use crate::weights::{Calibration, CellCalibration};
 
 pub(super) static CHECK: Check = Check {
@@ -56,21 +56,21 @@ struct Test<'a> {
 /// Both sides of every cell with target mass, as far as they are testable. By Markov, 1/e is a p-value.
 fn tests<'a>(evidence: &'a Evidence, calibration: &'a Calibration) -> Vec<Test<'a>> {
     let targeted = |levels: &Levels| evidence.weights.cells.get(levels).is_some_and(|cell| cell.p_target > 0.0);
-    let p_value = |log_e: f64| (-log_e).exp().min(1.0);
     calibration
         .cells
         .iter()
         .filter(|(levels, _)| targeted(levels))
         .flat_map(|(levels, cell)| {
-            let above = Test { levels, cell, side: "above 1", p_value: p_value(cell.log_e_above) };
-            let below = cell.log_e_below.map(|log_e| Test { levels, cell, side: "below 1", p_value: p_value(log_e) });
+            let above = Test { levels, cell, side: "above 1", p_value: p_value_of_log_e(cell.log_e_above) };
+            let below =
+                cell.log_e_below.map(|log_e| Test { levels, cell, side: "below 1", p_value: p_value_of_log_e(log_e) });
             [Some(above), below].into_iter().flatten()
         })
         .collect()
 }
 
 fn measure(evidence: &Evidence, test: &Test, p_value: f64, alpha: f64) -> Measure {
-    let name = format!("mean g_T/g_O {:.4}, p-value for {}", test.cell.mean, test.side);
+    let name = format!("p-value, mean {}", test.side);
     // A p-value at the level rejects, so that inside is strictly above it.
     let measure = Measure::held(&name, p_value, at_least("alpha", alpha), Crossed::Limit);
     let crossed = if p_value <= alpha { Crossed::Limit } else { Crossed::Nothing };
@@ -129,7 +129,7 @@ fn one_sided(measures: Vec<Measure>) -> Undetermined {
         message:
             "no mean of g_T/g_O is above 1, but without a design bound propensities that are too large cannot be found"
                 .to_owned(),
-        remedy: "declare `max_pair_ratio` for every mechanism: the largest g_T/g_O that its exploration floor allows"
+        remedy: "declare max_pair_ratio for every mechanism: the largest g_T/g_O that its exploration floor allows"
             .to_owned(),
         not_logged: true,
         measures,

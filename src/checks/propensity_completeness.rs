@@ -20,7 +20,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let read = evidence.statistics.rows_read;
     let bound = at_least("min_share", limits.number("min_share")?);
     let Some(counts) = &evidence.statistics.propensities else {
-        let measure = Measure::held("share of rows with valid propensities", 0.0, bound, Crossed::Limit).of_rows(read);
+        let measure = Measure::held("share with valid propensities", 0.0, bound, Crossed::Limit).of_rows(read);
         // Whatever share the policy asks for, nothing was logged at all.
         let measure = Measure { crossed: Crossed::Limit, ..measure };
         return Ok(Finding::from_measures(vec![measure], "the log carries no pair propensity".to_owned(), REMEDY));
@@ -32,9 +32,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         }
     };
     let valid = counts.valid.saturating_sub(invalid_target);
-    let mut measures = vec![
-        Measure::held("share of rows with valid propensities", share(valid, read), bound, Crossed::Limit).of_rows(read),
-    ];
+    let mut measures =
+        vec![Measure::held("share with valid propensities", share(valid, read), bound, Crossed::Limit).of_rows(read)];
     let reasons = counts.invalid.iter().map(|(reason, n)| (reason.name(), *n));
     let reasons: Vec<(&str, u64)> =
         reasons.chain([(Exclusion::InvalidTargetPropensity.name(), invalid_target)]).collect();

@@ -33,18 +33,21 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             .map(|slice| Measure::fault("critical slice without target mass", 1, Crossed::Warning).about(slice)),
     );
     let message = if age < 0 {
-        format!("{} {} takes effect on {}, after the audit's date", regime.name, regime.version, regime.effective)
+        format!(
+            "the regime {} {} takes effect on {}, after the audit's date",
+            regime.name, regime.version, regime.effective
+        )
     } else if without_mass {
         format!(
             "{} {} resolves to no mass in any cell: its multipliers meet no audited row",
             regime.name, regime.version
         )
     } else if regime.mechanisms.is_empty() {
-        format!("{} {} declares a target but no pair-assignment mechanism", regime.name, regime.version)
+        format!("the regime {} {} declares a target but no pair-assignment mechanism", regime.name, regime.version)
     } else if let Some(slice) = untargeted.first() {
-        format!("{} {} monitors {slice}, which has no target mass", regime.name, regime.version)
+        format!("the regime {} {} monitors {slice}, which has no target mass", regime.name, regime.version)
     } else {
-        format!("{} {} has been in effect for {age} days", regime.name, regime.version)
+        format!("the regime {} {} has been in effect for {age} days", regime.name, regime.version)
     };
     let remedy =
         "have the owner review the declaration: its date, its mechanisms, its critical slices; then move its version";

@@ -25,7 +25,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         evidence.statistics.missing.iter().map(|(role, n)| (*role, *n)).filter(|(_, n)| *n > 0).collect();
     let no_selection = evidence.audit.logs.selection.is_none();
 
-    let mut measures = Vec::new();
+    let count = |fields: &[String]| u64::try_from(fields.len()).unwrap_or(u64::MAX);
+    let mut measures = vec![Measure::fault("required fields not mapped", count(&required), Crossed::Limit)];
     let fields = required
         .iter()
         .map(|role| (role, Crossed::Limit))
@@ -36,11 +37,11 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             .about(role.name())
             .of_rows(evidence.statistics.rows_read)
     }));
-    measures.push(Measure::fault("selection into labelling not described", u64::from(no_selection), Crossed::Warning));
+    measures.push(Measure::fault("selection not described", u64::from(no_selection), Crossed::Warning));
     Ok(Finding::from_measures(
         measures,
         message(&required, &empty, &recommended, no_selection),
-        "log these fields and map them under `logs.columns`; say under `logs.selection` how shown comparisons came to be labelled",
+        "log these fields and map them under logs.columns; say under logs.selection how shown comparisons came to be labelled",
     ))
 }
 
@@ -49,7 +50,7 @@ fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String], n
     if !required.is_empty() {
         parts.push(format!("required but not mapped: {}", list(required)));
     }
-    parts.extend(empty.iter().map(|(role, n)| format!("{} without `{}`", rows(*n), role.name())));
+    parts.extend(empty.iter().map(|(role, n)| format!("{} without a {}", rows(*n), role.name())));
     if !recommended.is_empty() {
         parts.push(format!("recommended but not mapped: {}", list(recommended)));
     }

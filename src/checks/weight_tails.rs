@@ -47,7 +47,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
 fn concentration(summary: &Summary, limits: &Limits) -> Result<Vec<Measure>, Undetermined> {
     Ok(vec![
         Measure::held(
-            "weight share of the heaviest 1 % of rows",
+            "weight share of the heaviest 1 %",
             summary.top_share,
             at_most("warn_top_share", limits.number("warn_top_share")?),
             Crossed::Warning,
@@ -68,14 +68,9 @@ fn pareto(k: f64, summary: &Summary, limits: &Limits) -> Result<[Measure; 2], Un
     let warn = limits.number("warn_pareto_k")?.min(summary.tail.limit.unwrap_or(0.0));
     let n = summary.tail.length.try_into().unwrap_or(u64::MAX);
     Ok([
-        Measure::held("Pareto k of the weights", k, at_most("warn_pareto_k", warn), Crossed::Warning).of_rows(n),
-        Measure::held(
-            "Pareto k of the weights",
-            k,
-            at_most("max_pareto_k", limits.number("max_pareto_k")?),
-            Crossed::Limit,
-        )
-        .of_rows(n),
+        Measure::held("Pareto k", k, at_most("warn_pareto_k", warn), Crossed::Warning).of_rows(n),
+        Measure::held("Pareto k", k, at_most("max_pareto_k", limits.number("max_pareto_k")?), Crossed::Limit)
+            .of_rows(n),
     ])
 }
 

@@ -68,11 +68,7 @@ fn canonical_number(value: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    // Rust's `{:e}` gives the shortest digits that read back, the nearest where several do, as ECMAScript asks.
-    let scientific = format!("{:e}", value.abs());
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let digits = mantissa.replace('.', "");
-    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (digits, exponent) = shortest(value.abs());
     let sign = if value < 0.0 { "-" } else { "" };
     let length = i32::try_from(digits.len()).unwrap_or(i32::MAX);
     let zeros = |count: i32| "0".repeat(usize::try_from(count).unwrap_or_default());
@@ -90,4 +86,20 @@ fn canonical_number(value: f64) -> String {
             format!("{sign}{first}{point}{rest}e{plus}{exponent}")
         }
     }
+}
+
+/// The shortest digits that read back as a positive number (the nearest where several do, the even one of two alike,
+/// as ECMAScript asks), and the power of ten of the first digit.
+///
+/// serde_json's digits are those; Rust's own formatting takes the odd one at 1424953923781206.25.
+fn shortest(value: f64) -> (String, i32) {
+    let text = Value::from(value).to_string();
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0');
+    let leading_zeros = all.len() - digits.len();
+    let first = whole.len().cast_signed() - 1 - leading_zeros.cast_signed();
+    (digits.trim_end_matches('0').to_owned(), exponent + i32::try_from(first).unwrap_or_default())
 }

@@ -67,7 +67,7 @@ pub fn load(path: &Path, settings: &[String]) -> Result<Declaration, Problems> {
     let name = path.display().to_string();
     let text = match read_file(&name, path) {
         Ok(Ok(text)) => text,
-        Ok(Err(problem)) => return Err(Problems(vec![problem])),
+        Ok(Err(problems)) => return Err(Problems(problems)),
         Err(message) => {
             let help = "name an audit document, such as `audit.yaml`".to_owned();
             return Err(Problems(vec![Problem::without_place(&name, message, help)]));
@@ -97,7 +97,7 @@ pub fn load(path: &Path, settings: &[String]) -> Result<Declaration, Problems> {
 /// # Errors
 /// Every problem of the document at once.
 pub fn parse_regime(name: &str, text: &str) -> Result<Regime, Problems> {
-    parse(name, text, DocumentKind::Regime, |source, root, findings| regime::read(source, root, findings))
+    parse(name, text, DocumentKind::Regime, regime::read)
 }
 
 /// Reads a policy document's text; `name` is what problems call it. A file that it `extends` is looked for relative
@@ -147,7 +147,7 @@ fn load_regime(node: &Node, folder: &Path, findings: &mut Findings<'_>) -> Optio
     let path = folder.join(name);
     match read_file(name, &path) {
         Ok(Ok(text)) => Some(parse_regime(name, &text).map_err(|problems| problems.0)),
-        Ok(Err(problem)) => Some(Err(vec![problem])),
+        Ok(Err(problems)) => Some(Err(problems)),
         Err(message) => {
             let help = format!("looked for `{}`: paths are relative to the audit document", path.display());
             findings.add(node.span, &message, Some(help));
@@ -184,7 +184,7 @@ fn unreadable(name: &str) -> Problem {
     Problem::without_place(name, "the document could not be read".to_owned(), help)
 }
 
-/// A document's text, with the byte-order mark that some editors write taken for what it is.
+/// A document as read, with its digest.
 fn source(name: &str, text: &str) -> Source {
     Source { name: name.to_owned(), text: text.to_owned(), sha256: canonical::sha256_hex(text.as_bytes()) }
 }
@@ -196,7 +196,7 @@ fn prose(node: &Node) -> Option<String> {
 
 /// Reads a file, but not a large one. The outer error says why the file cannot be opened; the inner one is a problem
 /// of its content.
-fn read_file(name: &str, path: &Path) -> Result<Result<String, Problem>, String> {
+fn read_file(name: &str, path: &Path) -> Result<Result<String, Vec<Problem>>, String> {
     let unreadable = |error: std::io::Error| {
         let reason = match error.kind() {
             ErrorKind::NotFound => "no such file".to_owned(),
@@ -217,13 +217,13 @@ fn read_file(name: &str, path: &Path) -> Result<Result<String, Problem>, String>
         )
     };
     if size > yaml::MAX_BYTES {
-        return Ok(Err(too_large()));
+        return Ok(Err(vec![too_large()]));
     }
     let mut bytes = Vec::new();
     // What is not a regular file has no size to go by.
     let read = file.take(yaml::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(read).unwrap_or(u64::MAX) > yaml::MAX_BYTES {
-        return Ok(Err(too_large()));
+        return Ok(Err(vec![too_large()]));
     }
     Ok(yaml::decode(name, bytes))
 }

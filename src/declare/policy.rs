@@ -327,7 +327,7 @@ pub(super) fn load(name: &str, folder: &Path, settings: &[String]) -> Result<Res
         Origin::Shipped(name, text) => Ok(resolve(name, text, folder, None, settings)),
         Origin::File(path) => match super::read_file(name, &path) {
             Err(unreadable) => Err(unreadable),
-            Ok(Err(problem)) => Ok(Err(vec![problem])),
+            Ok(Err(problems)) => Ok(Err(problems)),
             Ok(Ok(text)) => Ok(resolve(name, &text, path.parent().unwrap_or(folder), Some(&path), settings)),
         },
     }
@@ -392,7 +392,7 @@ fn read_chain(
         next = match following {
             Some(Ok(Some(step))) => step,
             Some(Ok(None)) => return Err(vec![super::unreadable(&name)]),
-            Some(Err(problem)) => return Err(vec![problem]),
+            Some(Err(problems)) => return Err(problems),
             None if is_root => return Ok(chain),
             None => {
                 let [(standard, text), _] = shipped_policies();
@@ -413,7 +413,7 @@ fn follow(
     visited: &mut Vec<PathBuf>,
     length: usize,
     findings: &mut Findings<'_>,
-) -> Result<Option<Step>, Problem> {
+) -> Result<Option<Step>, Vec<Problem>> {
     let Some(entry) = root.get("extends") else { return Ok(None) };
     let span = entry.node.span;
     if length >= MAX_CHAIN {

@@ -98,11 +98,6 @@ impl<'d> Findings<'d> {
         self.problems.len() >= MAX_COLLECTED
     }
 
-    /// Whether nothing has been found.
-    pub(super) fn is_empty(&self) -> bool {
-        self.problems.is_empty()
-    }
-
     /// The problems in document order.
     pub(super) fn finish(mut self) -> Vec<Problem> {
         self.problems.sort_by_key(|problem| problem.position);

@@ -559,9 +559,9 @@ fn multiply_out(
             partial = partial
                 .iter()
                 .flat_map(|(cell, mass)| {
-                    levels
-                        .iter()
-                        .map(move |(level, share)| ([cell.as_slice(), &[level.clone()]].concat(), mass * share))
+                    levels.iter().map(move |(level, share)| {
+                        ([cell.as_slice(), std::slice::from_ref(level)].concat(), mass * share)
+                    })
                 })
                 .collect();
         }
@@ -652,7 +652,7 @@ fn read_multipliers(entry: &Entry, cells: &[String], findings: &mut Findings<'_>
     // Factors commute, so their order is not content.
     let mut rows: Vec<Json> = factors.iter().map(|(slice, times)| json!({"slice": slice, "times": times})).collect();
     rows.sort_by_key(Json::to_string);
-    complete.then(|| (Target::Multipliers(factors), Json::Array(rows)))
+    complete.then_some((Target::Multipliers(factors), Json::Array(rows)))
 }
 
 fn read_observed(root: &Node, cells: &[String], findings: &mut Findings<'_>) -> Option<Observed> {

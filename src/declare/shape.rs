@@ -366,7 +366,7 @@ fn check_scalar(node: &Node, shape: &Shape, place: &Place, findings: &mut Findin
         return add_wrong_kind(node, shape, place, findings);
     };
     if node.is_null() || (text.trim().is_empty() && matches!(shape, Shape::Text | Shape::Word(_))) {
-        let at = if text.is_empty() { place.owner } else { node.span };
+        let at = if node.is_absent() { place.owner } else { node.span };
         let help = format!("write {}", shape.expects());
         return findings.add(at, &format!("{} has no value", place.called), Some(help));
     }
@@ -426,7 +426,7 @@ fn add_wrong_kind(node: &Node, shape: &Shape, place: &Place, findings: &mut Find
         Value::Refused => return,
     };
     let (at, help) = match &node.value {
-        Value::Scalar { text, .. } if text.is_empty() => (place.owner, None),
+        Value::Scalar { .. } if node.is_absent() => (place.owner, None),
         Value::Scalar { quoted: true, .. } if shape.wants_bare() => (node.span, Some("delete the quotes".to_owned())),
         _ => (node.span, None),
     };

@@ -81,6 +81,11 @@ impl Node {
             if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
     }
 
+    /// Whether nothing is written where the value should stand.
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, quoted: false } if text.is_empty())
+    }
+
     /// The number, when this is an unquoted scalar that is one. May be infinite or NaN.
     pub(super) fn number(&self) -> Option<f64> {
         match &self.value {
@@ -130,18 +135,27 @@ fn is_decimal(text: &str) -> bool {
 }
 
 /// The text of a document's bytes.
-pub(super) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Problem> {
+pub(super) fn decode(name: &str, bytes: Vec<u8>) -> Result<String, Vec<Problem>> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
         let span = place_after(&String::from_utf8_lossy(valid));
         let message = "the document is not UTF-8 text".to_owned();
         let problem = Problem::without_place(name, message, "save it as UTF-8".to_owned());
-        Problem { position: Some((span.line, span.column)), ..problem }
+        vec![Problem { position: Some((span.line, span.column)), ..problem }]
     })
+}
+
+/// The message for a document above [`MAX_BYTES`].
+pub(super) fn too_large() -> String {
+    format!("the document is larger than {} MiB", MAX_BYTES / 1024 / 1024)
 }
 
 /// Parses a document's text. Problems go to `findings`; `None` when there is no tree to go on with.
 pub(super) fn parse(text: &str, findings: &mut Findings<'_>) -> Option<Node> {
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_BYTES {
+        findings.add(Span::START, &too_large(), Some("name a declaration, not a log".to_owned()));
+        return None;
+    }
     if let Some(at) = text.find(|c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) {
         let span = place_after(text.get(..at).unwrap_or_default());
         findings.add(span, "control characters are not allowed", Some("delete this character".to_owned()));
@@ -196,7 +210,10 @@ impl Builder<'_, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.check_properties(anchor, tag.is_some(), at);
                 let quoted = style != ScalarStyle::Plain;
-                self.put(Node { span, value: Value::Scalar { text: text.into_owned(), quoted } })
+                // The parser says `~` where nothing is written.
+                let nothing = !quoted && at.start.index() == at.end.index();
+                let text = if nothing { String::new() } else { text.into_owned() };
+                self.put(Node { span, value: Value::Scalar { text, quoted } })
             }
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
                 self.add_alias(span);

@@ -133,7 +133,7 @@ pub enum Exclusion {
     UnknownLabel,
     /// g_O is missing.
     MissingPropensity,
-    /// g_O is NaN or infinite, or the ratio g_T/g_O overflows.
+    /// g_O is NaN or infinite, or the ratio g_T/g_O is too large to be squared and summed (above 1e130).
     NonfinitePropensity,
     /// g_O is zero or negative.
     NonpositivePropensity,

@@ -39,8 +39,13 @@ pub(super) fn judge(
     let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
     let mut outcomes = Vec::with_capacity(rows);
     let mut pair_ratios = Vec::with_capacity(rows);
+    let mut propensities = logged.as_ref().map(|logged| logged.states.clone()).unwrap_or_default();
     for row in 0..rows {
         let (ratio, unusable) = pairs.ratio(row);
+        // A g_O that is in range but makes the ratio unusable is no valid propensity either.
+        if let (Some(Exclusion::NonfinitePropensity), Some(state)) = (unusable, propensities.get_mut(row)) {
+            *state = PropensityState::Invalid(Exclusion::NonfinitePropensity);
+        }
         let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
         let reason = uncovered.or(label_faults[row]).or(unusable);
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
@@ -66,7 +71,7 @@ pub(super) fn judge(
         cells,
         labels,
         pair_ratios,
-        propensities: logged.map(|logged| logged.states).unwrap_or_default(),
+        propensities,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
@@ -322,7 +327,10 @@ impl Pairs<'_> {
         } else {
             target.values.value(row) / below.values.value(row)
         };
-        (ratio, (!ratio.is_finite()).then_some(Exclusion::NonfinitePropensity))
+        // Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+        const LARGEST_RATIO: f64 = 1e130;
+        let usable = ratio.is_finite() && ratio <= LARGEST_RATIO;
+        (ratio, (!usable).then_some(Exclusion::NonfinitePropensity))
     }
 }
 

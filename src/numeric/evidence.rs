@@ -18,6 +18,12 @@ pub struct Bin {
     pub count: u64,
 }
 
+/// The p-value that an e-value gives, 1/e (Markov), from its logarithm: never below 1e-300, for a larger p-value is valid
+/// too and a zero would claim certainty.
+pub fn p_value_of_log_e(log_e: f64) -> f64 {
+    (-log_e).exp().clamp(1e-300, 1.0)
+}
+
 /// How many halvings (in steps of the square root of 2) the grid of lambda spans below its largest value.
 const GRID: i32 = 28;
 

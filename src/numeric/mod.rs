@@ -13,7 +13,7 @@ mod sum;
 mod tail;
 mod weighted_mean;
 
-pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
+pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of_log_e, t_test_of_mean_one};
 pub use histogram::RelativeHistogram;
 pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};

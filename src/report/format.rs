@@ -51,6 +51,15 @@ pub(super) fn cell(cell: &CellKey) -> String {
     cell.iter().map(|(covariate, level)| format!("{covariate}: {level}")).collect::<Vec<_>>().join(", ")
 }
 
+/// A fragment as a sentence: its first letter in upper case, unless it begins with a name in code, and a full stop.
+pub(super) fn sentence(fragment: &str) -> String {
+    let fragment = fragment.trim();
+    let mut letters = fragment.chars();
+    let first = letters.next().map_or_else(String::new, |first| first.to_uppercase().to_string());
+    let stop = if fragment.ends_with(['.', '!', '?']) || fragment.is_empty() { "" } else { "." };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
 /// The first `length` characters of a text, with an ellipsis where something was cut.
 pub(super) fn shorten(text: &str, length: usize) -> String {
     if text.chars().count() <= length {

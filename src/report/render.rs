@@ -79,6 +79,7 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_filter("integer", |value: &Value| integer(value).map(safe));
     templates.add_filter("share", |value: &Value| float(value, format::share).map(safe));
     templates.add_filter("number", |value: &Value| float(value, format::number).map(safe));
+    templates.add_filter("sentence", |value: &str| format::sentence(value));
     templates.add_filter("code", |value: &str| safe(escape::code(value)));
     templates.add_filter("code_block", |value: &str, language: &str| safe(escape::code_block(value, language)));
     templates.add_filter("cell", |value: Serde<CellKey>| format::cell(&value));

@@ -77,7 +77,7 @@ fn weights_sentence(report: &Report) -> String {
     match &report.weights {
         Some(weights) => format!(
             "worth {} independent comparisons of {} ({})",
-            format::number(weights.n_eff.floor()),
+            format::number(weights.n_eff.round()),
             format::integer(weights.n),
             format::share(weights.n_eff_ratio)
         ),
@@ -94,8 +94,9 @@ fn check_lines(check: &CheckRecord, id_width: usize, page: &Page) -> Vec<String>
     let line = format!("{}  {id} {}", page.paint(&label, colour), headline(check, room));
     let mut lines = vec![line.trim_end().to_owned()];
     if is_finding(check.status) {
+        lines.extend(page.wrap(&format::sentence(&check.message), 10));
         if let Some(remedy) = &check.remedy {
-            lines.extend(page.wrap(remedy, 10));
+            lines.extend(page.wrap(&format::sentence(remedy), 10));
         }
         lines.extend(page.wrap(&format!("counterweight explain {}", clean(&check.id)), 10));
     }

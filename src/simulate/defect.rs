@@ -18,6 +18,17 @@ pub enum Defect {
     ZeroPropensity(f64),
     /// g_O is 1.5 on this share of the rows.
     PropensityAboveOne(f64),
+    /// g_O is multiplied by this factor in this cell (domain, user type), up to 1.
+    ScaledPropensity {
+        /// The cell.
+        cell: Levels,
+        /// The factor, above 0.
+        factor: f64,
+    },
+    /// g_O is at least this in every row, as when a log rounds small probabilities up.
+    FlooredPropensity(f64),
+    /// g_O claims to be g_T in every row: a mechanism that says it is uniform and is not.
+    ClaimedUniform,
     /// g_T is -0.1 on this share of the rows.
     InvalidTargetPropensity(f64),
     /// `user_type` is missing on this many rows.
@@ -72,6 +83,17 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
         Defect::NanPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(f64::NAN)),
         Defect::ZeroPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(0.0)),
         Defect::PropensityAboveOne(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(1.5)),
+        Defect::ScaledPropensity { cell, factor } => {
+            let cell = levels(cell);
+            let inside = |row: &&mut Row| (&row.domain, &row.user_type) == (&cell.0, &cell.1);
+            for row in rows.iter_mut().filter(inside) {
+                row.propensity = row.propensity.map(|g| (g * factor).min(1.0));
+            }
+        }
+        Defect::FlooredPropensity(floor) => {
+            rows.iter_mut().for_each(|row| row.propensity = row.propensity.map(|g| g.max(*floor)));
+        }
+        Defect::ClaimedUniform => rows.iter_mut().for_each(|row| row.propensity = row.target_propensity),
         Defect::InvalidTargetPropensity(share) => {
             change(rows, random, part(*share, n), |row| row.target_propensity = Some(-0.1));
         }

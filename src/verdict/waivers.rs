@@ -138,9 +138,9 @@ pub(super) fn finding(waivers: &[JudgedWaiver]) -> Finding {
     };
     let mut measures = vec![
         measure(WaiverState::Expired, "waivers past their last day", Crossed::Limit),
-        measure(WaiverState::TooLong, "waivers further ahead than the policy allows", Crossed::Limit),
+        measure(WaiverState::TooLong, "waivers for longer than allowed", Crossed::Limit),
         measure(WaiverState::Unused, "waivers that cover nothing", Crossed::Warning),
-        measure(WaiverState::OverBroad, "waivers of a whole check where cells could be named", Crossed::Warning),
+        measure(WaiverState::OverBroad, "waivers broader than what they cover", Crossed::Warning),
     ];
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     let wrong: Vec<String> = measures
@@ -158,6 +158,6 @@ pub(super) fn finding(waivers: &[JudgedWaiver]) -> Finding {
     Finding::from_measures(
         measures,
         message,
-        "remove waivers that are expired or unused; renew with a new approval; restrict each to the cells it is about (`cell:`)",
+        "remove waivers that are expired or unused; renew with a new approval; restrict each to the cells it is about (cell)",
     )
 }

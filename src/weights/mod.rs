@@ -187,5 +187,5 @@ fn kish(parts: &[(f64, &RatioMoments)]) -> Option<f64> {
     let sum: f64 = parts.iter().map(|(factor, moments)| factor * moments.sum.value()).sum();
     let squares: f64 = parts.iter().map(|(factor, moments)| factor * factor * moments.sum_of_squares.value()).sum();
     let n_eff = sum * sum / squares;
-    (squares > 0.0 && n_eff.is_finite()).then_some(n_eff)
+    (squares > 0.0 && squares.is_finite() && n_eff.is_finite()).then_some(n_eff)
 }
