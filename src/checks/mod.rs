@@ -134,10 +134,9 @@ fn between_scans(finding: Finding, scans: u64) -> Undetermined {
              without the rows",
             finding.message
         ),
-        remedy:
-            "audit the rows, without `--from-statistics`, or collect the statistics of all shards in one scan: let \
-                 `logs.path` (or `--logs`) be the folder or glob that holds them"
-                .to_owned(),
+        remedy: "audit the rows, without --from-statistics, or collect the statistics of all shards in one scan: let \
+                 logs.path (or --logs) be the folder or glob that holds them"
+            .to_owned(),
         not_logged: false,
         measures: finding.measures,
     }
@@ -153,7 +152,7 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
         }),
         Need::Rows if evidence.basis != Basis::Rows => Some(Undetermined {
             message: "this needs the rows, and the audit was made from their statistics".to_owned(),
-            remedy: "audit the rows, without `--from-statistics`".to_owned(),
+            remedy: "audit the rows, without --from-statistics".to_owned(),
             not_logged: false,
             measures: Vec::new(),
         }),

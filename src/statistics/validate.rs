@@ -5,6 +5,7 @@ use super::collected::MAX_SCANS;
 use super::{
     CellStatistics, Collected, GeneratorCounts, InversePropensities, MAX_LEVELS, RatioMoments, SourceRole, Statistics,
 };
+use crate::declare::Role;
 use crate::logs::{Duplicates, Exclusion};
 use crate::numeric::Sum;
 
@@ -40,6 +41,12 @@ fn whole(collected: &Collected) -> Option<&'static str> {
     }
     if too_many_levels(statistics) {
         return Some("there are too many cells, mechanisms or generators");
+    }
+    let maps = |role: Role| collected.conditions.columns.contains_key(&role);
+    let mapped = [maps(Role::Id), maps(Role::Mechanism), maps(Role::Propensity) || maps(Role::LogPropensity)];
+    let kept = [collected.duplicates.is_some(), statistics.mechanisms.is_some(), statistics.propensities.is_some()];
+    if mapped != kept {
+        return Some("what is counted is not what is mapped");
     }
     let logs = || collected.sources.iter().filter(|file| file.role == SourceRole::Log);
     let known: Option<Vec<u64>> = logs().map(|file| file.rows).collect();
