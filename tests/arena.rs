@@ -48,7 +48,7 @@ fn weights_agree_with_the_enumerated_truth() {
     assert!((weights.n_eff_ratio - 0.131).abs() < 5e-4);
     assert_eq!((report.verdict, report.exit_code), (Verdict::Diagnostic, 0));
     let not_passing: Vec<&str> =
-        report.checks.iter().filter(|check| check.status != Status::Pass).map(|check| check.id.as_str()).collect();
+        report.checks.iter().filter(|check| check.verdict != Verdict::Pass).map(|check| check.id.as_str()).collect();
     assert_eq!(not_passing, ["effective-sample-size"]);
 }
 
@@ -80,6 +80,7 @@ fn every_variant_is_judged_as_its_name_says() {
         ("unknown_label", 1, Some(("label-integrity", Status::Fail))),
         ("null_covariate", 1, Some(("covariate-completeness", Status::Fail))),
         ("cell_outside_target", 0, Some(("cell-support", Status::Warn))),
+        ("one_annotator_always_a", 1, Some(("annotator-integrity", Status::Fail))),
         ("no_propensity_column", 2, None),
         ("empty", 2, None),
     ];

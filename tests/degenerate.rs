@@ -28,7 +28,10 @@ const HEADER: &str =
 
 /// A log of `n` rows; `fields` gives label, c, propensity and target propensity of a row.
 fn log(n: usize, fields: impl Fn(usize) -> String) -> String {
-    let rows = (0..n).map(|row| format!("e{row},p{},r1,r2,{},m,ann,2026-10-02T00:00:00Z\n", row % 7, fields(row)));
+    let rows = (0..n).map(|row| {
+        let (prompt, annotator) = (row % 500, row % 20);
+        format!("e{row},p{prompt},r1,r2,{},m,ann{annotator},2026-10-02T00:00:00Z\n", fields(row))
+    });
     HEADER.to_owned() + &rows.collect::<String>()
 }
 

@@ -14,6 +14,8 @@ mod degenerate;
 mod evidence;
 mod logs;
 mod matrix;
+mod overlap;
+mod people;
 mod properties;
 mod references;
 mod report;

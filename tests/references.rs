@@ -1,8 +1,8 @@
 //! Statistics against numbers that other people's software produced; `tests/reference/*.json` name producer and version.
 
 use counterweight::numeric::{
-    self, NotAssessable, clopper_pearson, fit_generalized_pareto, pareto_k, quantile_inverted_cdf, quantile_linear,
-    tail_length, weighted_mean, weighted_quantile, wilson, wilson_continuity_corrected,
+    self, NotAssessable, clopper_pearson, clustered_ratio, fit_generalized_pareto, pareto_k, quantile_inverted_cdf,
+    quantile_linear, tail_length, weighted_mean, weighted_quantile, wilson, wilson_continuity_corrected,
 };
 use counterweight::weights::summarize_values;
 use serde_json::Value;
@@ -27,6 +27,29 @@ fn assert_close(actual: f64, expected: f64, tolerance: f64, what: &str) {
         error <= tolerance || actual.to_bits() == expected.to_bits(),
         "{what}: {actual} is not {expected} (relative error {error:e})"
     );
+}
+
+#[test]
+fn clustered_ratio_agrees_with_survey() {
+    let reference = reference("clustered_ratio");
+    let tolerance = number(&reference["relative_tolerance"]);
+    let (weights, values) = (numbers(&reference["weights"]), numbers(&reference["values"]));
+    let mut clusters = vec![(0.0, 0.0); 8];
+    for (row, cluster) in reference["clusters"].as_array().unwrap().iter().enumerate() {
+        let cluster = &mut clusters[usize::try_from(cluster.as_u64().unwrap()).unwrap()];
+        cluster.0 += weights[row];
+        cluster.1 += weights[row] * values[row];
+    }
+    let ratio = clustered_ratio(&clusters).unwrap();
+    assert_close(ratio.estimate, number(&reference["mean"]), tolerance, "mean");
+    assert_close(ratio.standard_error, number(&reference["standard_error"]), tolerance, "standard error");
+    // The ends of the 95 % interval are where the p-value is 0.05; its slope there is below 10, so 1e-9 becomes 1e-7.
+    for end in numbers(&reference["confidence_95"]) {
+        assert_close(ratio.p_value(end).unwrap(), 0.05, 1e-6, "p-value at the interval's end");
+    }
+    // Clusters without weight change nothing.
+    clusters.push((0.0, 0.0));
+    assert_eq!(clustered_ratio(&clusters), Some(ratio));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AuditRecord, CellKey, CellRecord, CheckRecord, HistogramBin, Input, Labelled, LimitRecord, MeasureRecord,
-    MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, Tool, Verdict,
-    WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json, write_folder,
+    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
+    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell,
+    Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
+    summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,6 +35,7 @@ fn cell(cell: CellKey, n: u64, total: u64, p_target: f64) -> CellRecord {
         ratio,
         n_eff: (n > 0).then_some(n as f64),
         mean_pair_ratio: (n > 0).then_some(1.0),
+        pair_ratio_evidence: None,
         max_weight: ratio,
         weight_share: if n > 0 { p_target / 0.9 } else { 0.0 },
     }
@@ -203,7 +205,16 @@ fn weights() -> WeightsRecord {
             .zip(edges.windows(2))
             .map(|((rows, weight_share), edge)| HistogramBin { from: edge[0], to: edge[1], rows, weight_share })
             .collect(),
+        clipping: vec![
+            clipped("none", None, 0.0, 0.0, 7_866.431, 0.0),
+            clipped("p99.9", Some(61.25), 0.001, 0.031, 9_120.5, 0.030_9),
+            clipped("10", Some(10.0), 0.021, 0.182, 20_004.2, 0.181_8),
+        ],
     }
+}
+
+fn clipped(clip: &str, cap: Option<f64>, rows: f64, weight: f64, n_eff: f64, bias_bound: f64) -> ClippingRecord {
+    ClippingRecord { clip: clip.into(), cap, share_of_rows: rows, share_of_weight: weight, n_eff, bias_bound }
 }
 
 fn regime() -> RegimeRecord {
@@ -262,6 +273,19 @@ fn waiver(state: &str) -> WaiverRecord {
     }
 }
 
+fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
+    AnnotatorRecord {
+        ordinal,
+        name: None,
+        rows: 1_000 * ordinal,
+        weight_share: Some(weight_share),
+        share_a: Some(0.512),
+        share_a_others: Some(0.498),
+        share_undecided: Some(0.04),
+        share_undecided_others: None,
+    }
+}
+
 fn fixture() -> Report {
     Report {
         schema: SCHEMA.into(),
@@ -296,6 +320,12 @@ fn fixture() -> Report {
             labels: counts([("a", 30_000), ("abstain", 1_200), ("b", 27_000), ("tie", 1_800)]),
         },
         weights: Some(weights()),
+        concentration: ConcentrationRecord {
+            top_10_prompts: Some(0.081),
+            top_10_annotators: Some(0.72),
+            top_10_users: None,
+        },
+        annotators: vec![annotator(3, 0.31), AnnotatorRecord { name: Some("anna".into()), ..annotator(1, 0.12) }],
         cells: cells(),
         unsupported_target_mass: 0.1,
         missing_pair_mass: None,

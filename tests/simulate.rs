@@ -277,6 +277,25 @@ fn defects_of_cells_move_the_counts() {
 }
 
 #[test]
+fn defects_of_people_and_prompts_hit_their_rows() {
+    let own = |row: &&Row| row.annotator_id.as_deref() == Some("annotator-02");
+    let log = planted(Defect::AlwaysA("annotator-02".to_owned()));
+    assert!(log.iter().filter(own).all(|row| row.label.as_deref() == Some("a")));
+    assert_eq!(
+        log.iter().zip(&rows(&World::telemetry(), 1_000, SEED)).filter(|(row, was)| own(row) != own(was)).count(),
+        0
+    );
+    let log = planted(Defect::BusyAnnotator { annotator: "annotator-02".to_owned(), share: 0.5 });
+    assert!(log.iter().filter(own).count() >= 500);
+    let log = planted(Defect::FewPrompts { per_domain: 3, share: 1.0 });
+    assert_eq!(log.iter().map(|row| &row.prompt_id).collect::<BTreeSet<_>>().len(), 9);
+    let inside = |row: &Row| row.prompt_id.as_deref().unwrap().starts_with(row.domain.as_deref().unwrap());
+    assert!(log.iter().all(inside));
+    let log = planted(Defect::SideA(1.0));
+    assert!(log.iter().all(|row| row.label.as_deref() == Some("a")));
+}
+
+#[test]
 fn a_dominant_row_holds_its_share_of_the_weight() {
     let log = planted(Defect::DominantRow(0.6));
     let counts = counts(&log);
@@ -306,6 +325,10 @@ fn every_defect_takes_an_empty_log() {
         Defect::DominantRow(0.6),
         Defect::ThinCell { cell: vec![], keep: 1 },
         Defect::CellOutsideTarget { cell: vec![], rows: 3 },
+        Defect::AlwaysA("annotator-01".to_owned()),
+        Defect::BusyAnnotator { annotator: "annotator-01".to_owned(), share: 0.5 },
+        Defect::FewPrompts { per_domain: 3, share: 0.5 },
+        Defect::SideA(0.5),
         Defect::NoColumn("label".to_owned()),
     ];
     for defect in defects {

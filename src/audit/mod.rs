@@ -3,12 +3,14 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod people;
 mod record;
 
 use crate::checks::{Basis, Evidence};
-use crate::declare::{Declaration, Problem, Problems};
+use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::logs::{self, Log, LogFile, Progress};
 use crate::report::{self, Report};
+use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::{statistics, verdict, weights};
 use chrono::NaiveDate;
@@ -55,16 +57,21 @@ pub fn audit(
     as_of: NaiveDate,
     progress: &dyn Progress,
 ) -> Result<Audited, Problems> {
-    let (collected, files) = match input {
-        Input::Rows => (collect(declaration, progress)?, Vec::new()),
-        Input::Statistics(files) => read(declaration, files)?,
+    let (log, collected, files) = match input {
+        Input::Rows => {
+            let (log, collected) = scan(declaration, progress)?;
+            (Some(log), collected, Vec::new())
+        }
+        Input::Statistics(files) => {
+            let (collected, files) = read(declaration, files)?;
+            (None, collected, files)
+        }
     };
-    let basis = match input {
-        Input::Rows => Basis::Rows,
-        Input::Statistics(_) => Basis::Statistics { scans: collected.scans },
-    };
+    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans } };
     let Declaration { audit, regime, policy, .. } = declaration;
     let weights = weights::weigh(&collected.statistics, regime);
+    let calibration = weights::calibrate(&collected.statistics, regime);
+    let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let evidence = Evidence {
         regime,
         audit,
@@ -73,11 +80,36 @@ pub fn audit(
         statistics: &collected.statistics,
         duplicates: collected.duplicates.as_ref(),
         weights: &weights,
+        calibration: calibration.as_ref(),
+        groups: groups.as_ref(),
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);
-    let report = record::record(declaration, &collected, &files, &evidence, &judgement);
+    let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
+    let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
     Ok(Audited { report, statistics: collected })
+}
+
+/// The second scan, for the roles that are summed by: without any of them there is nothing to do. From statistics, what it
+/// would find is unknown, which is said as if there were too many values to keep.
+fn groups(
+    declaration: &Declaration,
+    log: Option<&Log>,
+    collected: &Collected,
+    weights: &weights::Weights,
+    progress: &dyn Progress,
+) -> Result<Option<Groups>, Problems> {
+    let columns = &collected.conditions.columns;
+    let mapped: Vec<Role> = groups::ROLES.into_iter().filter(|role| columns.contains_key(role)).collect();
+    if mapped.is_empty() {
+        return Ok(None);
+    }
+    let Some(log) = log else {
+        return Ok(Some(Groups { roles: mapped.into_iter().map(|role| (role, None)).collect(), answers: None }));
+    };
+    let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let context = weights::row_factors(&collected.statistics, &declaration.regime, weights);
+    groups::collect(log, skip, &context, &declaration.audit.identify, progress).map(Some)
 }
 
 /// Scans the logs that a declaration names, and keeps where the statistics come from.
@@ -85,14 +117,19 @@ pub fn audit(
 /// # Errors
 /// Unreadable or malformed logs, columns that are not there, no rows.
 pub fn collect(declaration: &Declaration, progress: &dyn Progress) -> Result<Collected, Problems> {
+    scan(declaration, progress).map(|(_, collected)| collected)
+}
+
+/// The log, and what the first scan leaves behind.
+fn scan(declaration: &Declaration, progress: &dyn Progress) -> Result<(Log, Collected), Problems> {
     let Declaration { audit, regime, .. } = declaration;
     let log = logs::open(audit, regime)?;
     let duplicates = logs::duplicates(&log, progress)?;
     let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let statistics = statistics::collect(&log, skip, progress)?;
     let sources = sources(&log, statistics.rows_read)?;
-    let conditions = Conditions::new(audit, regime, log.mapped);
-    Ok(Collected { conditions, scans: 1, sources, duplicates, statistics })
+    let conditions = Conditions::new(audit, regime, log.mapped.clone());
+    Ok((log, Collected { conditions, scans: 1, sources, duplicates, statistics }))
 }
 
 fn sources(log: &Log, rows_read: u64) -> Result<Vec<SourceFile>, Problems> {

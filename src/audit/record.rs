@@ -1,5 +1,6 @@
 //! Results into the frozen types of the record.
 
+use super::people;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity};
 use crate::logs::Exclusion;
@@ -7,16 +8,16 @@ use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
 use crate::statistics::{Collected, pairs_name};
 use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
-use crate::weights::{Summary, TailShape, Weights};
+use crate::weights::{CellCalibration, Clipped, Summary, TailShape, Weights};
 use std::path::Path;
 
 /// Puts the record together. `files` are the statistics files that the audit was made from, if it was.
 pub(super) fn record(
     declaration: &Declaration,
-    collected: &Collected,
-    files: &[report::Input],
+    (collected, files): (&Collected, &[report::Input]),
     evidence: &Evidence,
     judgement: &Judgement,
+    clipping: &[(String, Clipped)],
 ) -> Report {
     let Declaration { audit, regime, policy, settings } = declaration;
     let from_statistics = match evidence.basis {
@@ -56,8 +57,10 @@ pub(super) fn record(
         inputs: inputs(declaration, collected, files),
         from_statistics,
         rows: rows(evidence),
-        weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights)),
-        cells: cells(regime, evidence.weights),
+        weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
+        concentration: people::concentration(evidence),
+        annotators: people::annotators(evidence),
+        cells: cells(evidence),
         unsupported_target_mass: evidence.weights.unsupported_target_mass,
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
@@ -189,7 +192,7 @@ fn rows(evidence: &Evidence) -> report::Rows {
     }
 }
 
-fn weights(summary: &Summary, weights: &Weights) -> report::WeightsRecord {
+fn weights(summary: &Summary, weights: &Weights, clipping: &[(String, Clipped)]) -> report::WeightsRecord {
     report::WeightsRecord {
         n: summary.n,
         mean: summary.mean,
@@ -216,6 +219,18 @@ fn weights(summary: &Summary, weights: &Weights) -> report::WeightsRecord {
                 weight_share: bin.weight_share,
             })
             .collect(),
+        clipping: clipping.iter().map(clipped).collect(),
+    }
+}
+
+fn clipped((clip, clipped): &(String, Clipped)) -> report::ClippingRecord {
+    report::ClippingRecord {
+        clip: clip.clone(),
+        cap: clipped.cap,
+        share_of_rows: clipped.share_of_rows,
+        share_of_weight: clipped.share_of_weight,
+        n_eff: clipped.n_eff,
+        bias_bound: clipped.bias_bound,
     }
 }
 
@@ -235,9 +250,9 @@ fn tail_note(tail: &TailShape) -> Option<String> {
     }
 }
 
-fn cells(regime: &Regime, weights: &Weights) -> Vec<report::CellRecord> {
+fn cells(evidence: &Evidence) -> Vec<report::CellRecord> {
     let of_cell = |(levels, cell): (&Levels, &crate::weights::CellWeight)| report::CellRecord {
-        cell: key(&regime.cells, levels),
+        cell: key(&evidence.regime.cells, levels),
         n: cell.n,
         n_labelled: cell.n_labelled,
         p_observed: cell.p_observed,
@@ -245,10 +260,20 @@ fn cells(regime: &Regime, weights: &Weights) -> Vec<report::CellRecord> {
         ratio: cell.ratio,
         n_eff: cell.n_eff,
         mean_pair_ratio: cell.mean_pair_ratio,
+        pair_ratio_evidence: evidence.calibration.and_then(|all| all.cells.get(levels)).map(pair_ratio_evidence),
         max_weight: cell.max_weight,
         weight_share: cell.weight_share,
     };
-    weights.cells.iter().map(of_cell).collect()
+    evidence.weights.cells.iter().map(of_cell).collect()
+}
+
+fn pair_ratio_evidence(cell: &CellCalibration) -> report::PairRatioEvidence {
+    let log10 = |log_e: f64| log_e / std::f64::consts::LN_10;
+    report::PairRatioEvidence {
+        log10_e_above: log10(cell.log_e_above),
+        log10_e_below: cell.log_e_below.map(log10).filter(|log| log.is_finite()),
+        t: cell.t.filter(|t| t.is_finite()),
+    }
 }
 
 fn check(judged: &JudgedCheck) -> report::CheckRecord {

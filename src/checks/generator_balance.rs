@@ -23,6 +23,9 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let Some(counts) = evidence.statistics.generators.as_ref().filter(|counts| counts.rows > 0) else {
         return Err(undetermined("no audited row carries both generators and a valid propensity"));
     };
+    if evidence.statistics.selected_within_cells() {
+        return Err(super::selected_within_cells(evidence));
+    }
     let pool = Pool::of(evidence, counts);
     if pool.size < 2 {
         return Err(undetermined("the pool holds fewer than two generators, so that there is nothing to balance"));

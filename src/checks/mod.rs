@@ -3,27 +3,35 @@
 //! Owns: comparing numbers with the policy's limits, and wording the result from those numbers alone.
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
+mod annotator_integrity;
 mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
 mod generator_balance;
 mod label_integrity;
+mod labelling_selection;
+mod logging_overlap;
 mod mechanism_provenance;
+mod observed_masses;
+mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
 mod regime_declaration;
 mod required_fields;
 mod unsupported_target_mass;
+mod weight_concentration;
 mod weight_tails;
 
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
+pub use observed_masses::p_value_of_table;
 
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
-use crate::weights::Weights;
+use crate::statistics::groups::Groups;
+use crate::weights::{Calibration, Weights};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,8 +59,8 @@ pub enum Need {
     Column(Role),
     /// The weights of the audited rows sum to something that can be divided by.
     Weights,
-    /// The rows themselves, not only their statistics.
-    Rows,
+    /// The rows, for the second scan of them. The check runs without: what it can say then, it says.
+    SecondScan,
     /// That all rows were scanned together. Without it a check can fail, but neither pass nor warn: what lies between two
     /// scans is not known.
     OneScan,
@@ -87,23 +95,33 @@ pub struct Evidence<'a> {
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
+    /// Evidence against the logged propensities; `None` under `pairs: logged`.
+    pub calibration: Option<&'a Calibration>,
+    /// Sums by prompt, annotator and user; `None` when none of them is mapped.
+    pub groups: Option<&'a Groups>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 12] = [
+pub static CHECKS: [&Check; 18] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
     &generator_balance::CHECK,
     &mechanism_provenance::CHECK,
+    &logging_overlap::CHECK,
     &covariate_completeness::CHECK,
     &label_integrity::CHECK,
+    &annotator_integrity::CHECK,
+    &position_bias::CHECK,
+    &labelling_selection::CHECK,
+    &observed_masses::CHECK,
     &cell_support::CHECK,
     &unsupported_target_mass::CHECK,
     &weight_tails::CHECK,
+    &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
 ];
 
@@ -114,15 +132,39 @@ pub const WAIVERS_PAGE: &str = include_str!("../../docs/checks/waivers.md");
 pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding {
     let limits = Limits(&policy.limits);
     let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
-    let result = unmet.map_or_else(|| (check.run)(evidence, &limits), Err);
-    let finding = result.unwrap_or_else(Finding::from);
-    match (finding.status, evidence.basis) {
-        (Status::Pass | Status::Warn, Basis::Statistics { scans })
-            if scans > 1 && check.needs.contains(&Need::OneScan) =>
-        {
-            Finding::from(between_scans(finding, scans))
-        }
-        _ => finding,
+    if let Some(unmet) = unmet {
+        return Finding::from(unmet);
+    }
+    let finding = (check.run)(evidence, &limits).unwrap_or_else(Finding::from);
+    match evidence.basis {
+        Basis::Rows => finding,
+        Basis::Statistics { scans } => without_rows(check, finding, scans),
+    }
+}
+
+/// What is left of a finding that was made from statistics: what fails, fails; what the log does not carry, rows would not
+/// add; anything else that the rows could change is undetermined.
+fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
+    let settled = finding.status == Status::Fail || finding.status == Status::NotApplicable;
+    let not_logged = finding.status == Status::Undetermined && finding.not_logged;
+    if settled || not_logged {
+        return finding;
+    }
+    if check.needs.contains(&Need::SecondScan) {
+        return Finding::from(needs_rows(finding.measures));
+    }
+    if scans > 1 && finding.status != Status::Undetermined && check.needs.contains(&Need::OneScan) {
+        return Finding::from(between_scans(finding, scans));
+    }
+    finding
+}
+
+fn needs_rows(measures: Vec<Measure>) -> Undetermined {
+    Undetermined {
+        message: "this needs the rows, and the audit was made from their statistics".to_owned(),
+        remedy: "audit the rows, without --from-statistics".to_owned(),
+        not_logged: false,
+        measures,
     }
 }
 
@@ -148,12 +190,6 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
             message: format!("the log carries no {} column", role.name()),
             remedy: format!("log it, and map it under logs.columns.{} in the audit file", role.name()),
             not_logged: true,
-            measures: Vec::new(),
-        }),
-        Need::Rows if evidence.basis != Basis::Rows => Some(Undetermined {
-            message: "this needs the rows, and the audit was made from their statistics".to_owned(),
-            remedy: "audit the rows, without --from-statistics".to_owned(),
-            not_logged: false,
             measures: Vec::new(),
         }),
         Need::Weights if evidence.weights.summary.is_none() => Some(Undetermined {
@@ -190,6 +226,21 @@ impl Limits<'_> {
             not_logged: false,
             measures: Vec::new(),
         })
+    }
+}
+
+/// What tests of the mean of 1/g_O or g_T/g_O say where rows of one cell were selected with different probabilities.
+fn selected_within_cells(evidence: &Evidence) -> Undetermined {
+    Undetermined {
+        message: "rows of one cell were selected for labelling with different probabilities: over the selected rows, the means \
+                  tested here differ from 1 although every propensity is right"
+            .to_owned(),
+        remedy: "run this check on the log of all shown comparisons, labelled or not, before the selection".to_owned(),
+        not_logged: true,
+        measures: vec![
+            Measure::shown("smallest inclusion probability", evidence.statistics.inclusions.map(|counts| counts.min))
+                .of_rows(evidence.statistics.audited()),
+        ],
     }
 }
 

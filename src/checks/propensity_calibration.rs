@@ -4,7 +4,7 @@ use super::{
     Bound, Check, Crossed, Direction, Evidence, Finding, Limits, Measure, Status, Undetermined, at_least, cell_name,
     slice_of,
 };
-use crate::declare::Levels;
+use crate::declare::{Levels, Pairs};
 use crate::numeric::{holm, p_value_of_log_e};
 use crate::weights::{Calibration, CellCalibration};
 
@@ -23,7 +23,10 @@ const REMEDY: &str = "compare the logging code with the sampler in the cells nam
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let alpha = limits.number("alpha")?;
-    let Some(calibration) = &evidence.weights.calibration else {
+    let Some(calibration) = evidence.calibration else {
+        if evidence.regime.pairs != Pairs::Logged {
+            return Err(super::selected_within_cells(evidence));
+        }
         return Ok(Finding {
             status: Status::NotApplicable,
             message: "the regime declares g_T = g_O: the pair ratio is 1 by declaration".to_owned(),

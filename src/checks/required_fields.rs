@@ -23,7 +23,6 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let (required, recommended) = (absent("required")?, absent("recommended")?);
     let empty: Vec<(Role, u64)> =
         evidence.statistics.missing.iter().map(|(role, n)| (*role, *n)).filter(|(_, n)| *n > 0).collect();
-    let no_selection = evidence.audit.logs.selection.is_none();
 
     let count = |fields: &[String]| u64::try_from(fields.len()).unwrap_or(u64::MAX);
     let mut measures = vec![Measure::fault("required fields not mapped", count(&required), Crossed::Limit)];
@@ -37,15 +36,14 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             .about(role.name())
             .of_rows(evidence.statistics.rows_read)
     }));
-    measures.push(Measure::fault("selection not described", u64::from(no_selection), Crossed::Warning));
     Ok(Finding::from_measures(
         measures,
-        message(&required, &empty, &recommended, no_selection),
-        "log these fields and map them under logs.columns; say under logs.selection how shown comparisons came to be labelled",
+        message(&required, &empty, &recommended),
+        "log these fields and map them under logs.columns",
     ))
 }
 
-fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String], no_selection: bool) -> String {
+fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String]) -> String {
     let mut parts = Vec::new();
     if !required.is_empty() {
         parts.push(format!("required but not mapped: {}", list(required)));
@@ -53,9 +51,6 @@ fn message(required: &[String], empty: &[(Role, u64)], recommended: &[String], n
     parts.extend(empty.iter().map(|(role, n)| format!("{} without a {}", rows(*n), role.name())));
     if !recommended.is_empty() {
         parts.push(format!("recommended but not mapped: {}", list(recommended)));
-    }
-    if no_selection {
-        parts.push("the audit file does not say how rows were selected for labelling".to_owned());
     }
     if parts.is_empty() {
         "every required and recommended field is mapped and filled".to_owned()

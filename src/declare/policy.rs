@@ -36,8 +36,30 @@ pub struct Policy {
     pub fail_on: FailOn,
     /// Severity and limits of every check, by check id.
     pub checks: BTreeMap<String, CheckPolicy>,
+    /// The caps at which clipped weights are shown beside the unclipped ones, in the order written.
+    pub clip: Vec<Cap>,
     /// The waivers, in the order written.
     pub waivers: Vec<Waiver>,
+}
+
+/// A cap on weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cap {
+    /// As written: `none`, `p99.9`, `20`.
+    pub text: String,
+    /// Where it lies.
+    pub at: CapAt,
+}
+
+/// Where a cap on weights lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum CapAt {
+    /// Nowhere: nothing is clipped.
+    None,
+    /// At this quantile of the weights, in (0, 1).
+    Quantile(f64),
+    /// At so many times the mean weight, above 0.
+    Times(f64),
 }
 
 /// From which verdict on the exit code is 1.
@@ -244,7 +266,11 @@ pub(super) fn shape() -> Shape {
             "When the command fails.",
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
-        may("frontier", frontier_shape(), "The grid of fitted candidates; read by later versions."),
+        may(
+            "frontier",
+            frontier_shape(),
+            "Caps on the weights, and the grid of fitted candidates; all but `clip` is read by later versions.",
+        ),
         may("coarsening", coarsening_shape(), "Coarser cells to try; read by later versions."),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
@@ -295,6 +321,7 @@ struct Draft {
     extends: Option<String>,
     fail_on: Option<FailOn>,
     checks: BTreeMap<String, PartialCheck>,
+    clip: Option<Vec<Cap>>,
     waivers: Vec<Waiver>,
 }
 
@@ -469,8 +496,22 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
         extends: text("extends").map(str::to_owned),
         fail_on: root.get("gate").and_then(|gate| FailOn::from_name(gate.node.get("fail_on")?.node.text()?)),
         checks: checks.iter().map(check).collect::<Option<_>>()?,
+        clip: root.get("frontier").and_then(|frontier| frontier.node.get("clip")).map(|clip| read_caps(&clip.node)),
         waivers: waivers.iter().map(read_waiver).collect::<Option<_>>()?,
     })
+}
+
+fn read_caps(node: &Node) -> Vec<Cap> {
+    let cap = |item: &Node| {
+        let text = item.text()?.to_owned();
+        let at = match (item.number(), text.strip_prefix('p')) {
+            (Some(times), _) => CapAt::Times(times),
+            (None, Some(percent)) => CapAt::Quantile(percent.parse::<f64>().ok()? / 100.0),
+            (None, None) => CapAt::None,
+        };
+        Some(Cap { text, at })
+    };
+    node.items().iter().filter_map(cap).collect()
 }
 
 fn read_check(limits: &BTreeMap<String, LimitKind>, node: &Node) -> Option<PartialCheck> {
@@ -606,9 +647,11 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     let mut checks: BTreeMap<String, PartialCheck> = BTreeMap::new();
     let mut fail_on = FailOn::Block;
     let mut waivers = Vec::new();
+    let mut clip = Vec::new();
     for draft in chain.iter().rev() {
         fail_on = draft.fail_on.unwrap_or(fail_on);
         waivers.extend(draft.waivers.iter().cloned());
+        clip = draft.clip.clone().unwrap_or(clip);
         for (id, check) in &draft.checks {
             overlay(checks.entry(id.clone()).or_default(), check);
         }
@@ -634,6 +677,7 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         fingerprint: String::new(),
         fail_on,
         checks: checks?,
+        clip,
         waivers,
     };
     policy.fingerprint = fingerprint(&resolved(&policy));
@@ -665,6 +709,7 @@ fn resolved(policy: &Policy) -> Json {
         "name": policy.name,
         "version": policy.version.to_string(),
         "gate": {"fail_on": policy.fail_on.name()},
+        "frontier": {"clip": policy.clip.iter().map(|cap| &cap.text).collect::<Vec<_>>()},
         "checks": policy.checks.iter().map(check).collect::<BTreeMap<_, _>>(),
         "waivers": policy.waivers.iter().map(waiver_json).collect::<Vec<_>>(),
     })

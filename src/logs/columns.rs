@@ -64,6 +64,10 @@ pub(super) struct Plan {
     pub(super) target: TargetPropensity,
     /// The mechanism's column.
     pub(super) mechanism: Option<String>,
+    /// The inclusion probability's column.
+    pub(super) inclusion: Option<String>,
+    /// The timestamp's column.
+    pub(super) timestamp: Option<String>,
     /// The columns of both slots' generators.
     pub(super) generators: Option<(String, String)>,
     /// The columns of prompt, response_a and response_b, as far as they are mapped.
@@ -96,7 +100,8 @@ impl Plan {
     /// The columns that judging rows needs.
     pub(super) fn scan_columns(&self) -> Wanted {
         let generators = self.generators.iter().flat_map(|(a, b)| [a, b]);
-        let texts = self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(generators);
+        let texts =
+            self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(&self.timestamp).chain(generators);
         let scalars = texts.chain(self.numbers());
         let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
         wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));
@@ -123,6 +128,7 @@ impl Plan {
         if let TargetPropensity::Plain(column) | TargetPropensity::Log(column) = &self.target {
             columns.push(column);
         }
+        columns.extend(&self.inclusion);
         columns
     }
 }
@@ -166,9 +172,11 @@ pub(super) fn map(
         propensity,
         target,
         mechanism: mapped.get(&Role::Mechanism).cloned(),
+        inclusion: mapped.get(&Role::Inclusion).cloned(),
+        timestamp: mapped.get(&Role::Timestamp).cloned(),
         generators: mapped.get(&Role::GeneratorA).cloned().zip(mapped.get(&Role::GeneratorB).cloned()),
         presence: presence.into_iter().filter_map(|role| Some((role, mapped.get(&role)?.clone()))).collect(),
-        integer_ids: id.as_ref().is_some_and(|id| opened.iter().all(|o| holds_integers(o, id))),
+        integer_ids: id.as_ref().is_some_and(|id| all_integers(opened, id)),
         id,
         mapped: required.keys().cloned().collect(),
     };
@@ -258,6 +266,11 @@ fn target(regime: &Regime, mapped: &BTreeMap<Role, String>, problems: &mut Vec<P
             TargetPropensity::Uniform { prompt, responses: HashMap::new() }
         }
     }
+}
+
+/// Whether every file holds integers in that column.
+pub(super) fn all_integers(opened: &[Opened], column: &str) -> bool {
+    opened.iter().all(|opened| holds_integers(opened, column))
 }
 
 fn holds_integers(opened: &Opened, column: &str) -> bool {

@@ -6,10 +6,11 @@
 use super::Codes;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Int64Array, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use std::collections::HashMap;
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hasher as _};
 
 /// A value that is no number, where a number is needed.
 #[derive(Debug, PartialEq)]
@@ -63,7 +64,7 @@ fn rendered<T: Display>(values: impl Iterator<Item = Option<T>>) -> ArrayRef {
     std::sync::Arc::new(text.finish())
 }
 
-fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
+pub(super) fn strict_cast(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })
 }
 
@@ -145,6 +146,36 @@ fn new_code<'a>(value: &'a str, seen: &mut HashMap<&'a str, u32>, values: &mut V
     };
     seen.insert(value, code);
     code
+}
+
+/// Each row's value as a 64-bit key: the bits of an integer, the hash of a text; `None` where there is no value.
+/// `integers` says that the column holds integers in every file, so that a value has one key throughout.
+///
+/// # Errors
+/// See [`as_text`].
+pub(super) fn identities(array: &ArrayRef, integers: bool) -> Result<Vec<Option<u64>>, ArrowError> {
+    if integers && *array.data_type() == DataType::UInt64 {
+        return Ok(array.as_primitive::<UInt64Type>().iter().collect());
+    }
+    if integers {
+        let array = strict_cast(array, &DataType::Int64)?;
+        return Ok(array.as_primitive::<Int64Type>().iter().map(|value| Some(value?.cast_unsigned())).collect());
+    }
+    let text = as_text(array)?;
+    let keys = |texts: &StringArray| -> Vec<Option<u64>> {
+        texts.iter().map(|text| text.filter(|text| !is_missing(text)).map(hash)).collect()
+    };
+    let Some(dictionary) = text.as_dictionary_opt::<Int32Type>() else { return Ok(keys(text.as_string::<i32>())) };
+    let of_values = keys(dictionary.values().as_string::<i32>());
+    let key = |index: Option<i32>| of_values.get(usize::try_from(index?).ok()?).copied().flatten();
+    Ok(dictionary.keys().iter().map(key).collect())
+}
+
+/// A hash with fixed keys, so that every block gives a text the same one. Who must be certain compares the texts as well.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// How many rows have no value.

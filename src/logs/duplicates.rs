@@ -5,20 +5,19 @@
 //! themselves, so that a collision of keys is no duplicate, and tells copies apart by a digest of every mapped column.
 
 use super::columns::{Use, Wanted};
-use super::convert::{as_text, is_missing};
+use super::convert::{as_text, identities, is_missing};
 use super::fold::{self, Piece, Source};
 use super::{Duplicates, Log, Progress, failure};
 use crate::declare::{Problem, Problems};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Int64Type, UInt64Type};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use polars::prelude::{NamedFrom as _, PlSmallStr, PolarsResult, Series, is_first_distinct};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hasher as _};
 
 /// Keys are compared in this many parts, so that a part's table is small.
 const PARTS: usize = 64;
@@ -86,28 +85,12 @@ fn row_keys(piece: &Piece<'_>, id: &str, integers: bool) -> Result<Vec<Option<u6
         let message = format!("column `{id}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
         failure(&piece.file.name, message, "")
     };
-    if integers && *array.data_type() == DataType::UInt64 {
-        return Ok(array.as_primitive::<UInt64Type>().iter().collect());
-    }
-    if integers {
-        let array = cast(array, &DataType::Int64).map_err(failed)?;
-        return Ok(array.as_primitive::<Int64Type>().iter().map(|id| Some(id?.cast_unsigned())).collect());
-    }
-    let array = plain_text(array).map_err(failed)?;
-    let texts = array.as_string::<i32>().iter();
-    Ok(texts.map(|text| text.filter(|text| !is_missing(text)).map(hash)).collect())
+    identities(array, integers).map_err(failed)
 }
 
 /// An array as `Utf8`.
 fn plain_text(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     cast(&as_text(array)?, &DataType::Utf8)
-}
-
-/// A hash with fixed keys: which keys collide changes what is read again, never what is found.
-fn hash(text: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
-    hasher.finish()
 }
 
 /// The keys that appear more than once.

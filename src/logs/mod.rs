@@ -18,6 +18,7 @@ mod csv;
 mod duplicates;
 mod files;
 mod fold;
+mod moments;
 mod ndjson;
 mod parquet;
 mod responses;
@@ -141,11 +142,13 @@ pub enum Exclusion {
     PropensityAboveOne,
     /// g_T is missing, NaN, infinite, negative or above 1, or the prompt is not in the responses file.
     InvalidTargetPropensity,
+    /// An inclusion probability is mapped and is missing, not finite or not in (0, 1], or the ratio over it overflows.
+    InvalidInclusion,
 }
 
 impl Exclusion {
     /// Every reason, in the order in which they are tried.
-    pub const ALL: [Exclusion; 9] = [
+    pub const ALL: [Exclusion; 10] = [
         Exclusion::DuplicateId,
         Exclusion::MissingCovariate,
         Exclusion::MissingLabel,
@@ -155,6 +158,7 @@ impl Exclusion {
         Exclusion::NonpositivePropensity,
         Exclusion::PropensityAboveOne,
         Exclusion::InvalidTargetPropensity,
+        Exclusion::InvalidInclusion,
     ];
 
     /// The reason with this name.
@@ -174,6 +178,7 @@ impl Exclusion {
             Exclusion::NonpositivePropensity => "nonpositive_propensity",
             Exclusion::PropensityAboveOne => "propensity_above_one",
             Exclusion::InvalidTargetPropensity => "invalid_target_propensity",
+            Exclusion::InvalidInclusion => "invalid_inclusion",
         }
     }
 }
@@ -204,6 +209,40 @@ pub enum PropensityState {
     Invalid(Exclusion),
 }
 
+/// A calendar month, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month {
+    /// 1970 to 2199.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+}
+
+impl Month {
+    /// The month of that year; `None` outside of 1970 to 2199, or where there is no such month.
+    pub fn new(year: i64, month: i64) -> Option<Month> {
+        let exists = (1970..=2199).contains(&year) && (1..=12).contains(&month);
+        exists.then_some(Month { year: u16::try_from(year).ok()?, month: u8::try_from(month).ok()? })
+    }
+}
+
+impl std::fmt::Display for Month {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{:04}-{:02}", self.year, self.month)
+    }
+}
+
+/// When a row was logged, as far as its timestamp says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// In this month.
+    Month(Month),
+    /// There is no timestamp.
+    Missing,
+    /// There is one that is no moment between 1970 and 2199.
+    Unreadable,
+}
+
 /// Text values by code.
 #[derive(Debug, Clone, Default)]
 pub struct Codes {
@@ -231,16 +270,29 @@ pub struct Block {
     pub cells: Vec<Levels>,
     /// Each row's label.
     pub labels: Vec<Label>,
-    /// Each row's pair ratio g_T/g_O (1 under `pairs: logged`); meaningful only for audited rows.
+    /// Each row's pair ratio g_T/g_O (1 under `pairs: logged`), not yet over the inclusion probability; meaningful only
+    /// for audited rows.
     pub pair_ratios: Vec<f64>,
     /// The state of each row's logged g_O; empty when no propensity is mapped.
     pub propensities: Vec<PropensityState>,
+    /// Natural logarithm of each row's logged g_O, which a probability of a long sequence may need; meaningful only
+    /// where its state is valid. Empty when no propensity is mapped.
+    pub ln_propensities: Vec<f64>,
+    /// Each row's probability of having been selected for labelling, or NaN where what is logged is none (missing, not
+    /// finite, not in (0, 1]); `None` when not mapped.
+    pub inclusions: Option<Vec<f64>>,
+    /// When each row was logged; `None` when not mapped.
+    pub moments: Option<Vec<Moment>>,
     /// Each row's mechanism; `None` when not mapped.
     pub mechanisms: Option<Codes>,
     /// Each row's generators; `None` unless both slots are mapped and g_O is.
     pub generators: Option<Generators>,
     /// Each row's value of the further roles that the scan was asked for, as far as they are mapped.
     pub keys: BTreeMap<Role, Codes>,
+    /// Each row's value as a 64-bit key, of the roles whose identities the scan was asked for, as far as they are mapped:
+    /// an integer is its own key, a text is hashed (of two million texts, two share a key with probability 1e-7). `None`
+    /// where it is missing.
+    pub identities: BTreeMap<Role, Vec<Option<u64>>>,
     /// How many rows lack a value, for each of the mapped roles prompt, response_a and response_b.
     pub missing: BTreeMap<Role, u64>,
 }
@@ -321,12 +373,14 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
 }
 
 /// What a scan is for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Request<'a> {
     /// The scan's name, for the user.
     pub what: &'a str,
     /// Roles whose values the blocks shall carry beyond what every audit needs, as far as they are mapped.
     pub further: &'a [Role],
+    /// Roles whose values the blocks shall carry as 64-bit keys, as far as they are mapped: enough to tell values apart.
+    pub identities: &'a [Role],
     /// Rows to exclude as [`Exclusion::DuplicateId`], ascending.
     pub skip: &'a [u64],
 }
@@ -346,14 +400,24 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
-    let Request { what, further, skip } = *request;
-    let further: Vec<(Role, String)> =
-        further.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect();
+    let Request { what, further, identities, skip } = *request;
+    let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
+        roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
+    };
+    let extra = rows::Extra {
+        further: of_roles(further),
+        identities: of_roles(identities)
+            .into_iter()
+            .map(|(role, column)| (role, columns::all_integers(&log.opened, &column), column))
+            .collect(),
+    };
     let mut wanted = log.plan.scan_columns();
-    wanted.extend(further.iter().map(|(_, column)| (column.clone(), columns::Use::Scalar)));
+    let columns =
+        extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
+    wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
     let source = fold::Source { files: &log.files, opened: &log.opened, wanted };
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
-        let block = rows::judge(&log.plan, &further, piece, skip)?;
+        let block = rows::judge(&log.plan, &extra, piece, skip)?;
         add(total, &block);
         Ok(())
     };

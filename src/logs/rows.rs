@@ -6,11 +6,14 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Generators, Label, Outcome, PropensityState, failure, problem};
+use super::{Block, Codes, Exclusion, Generators, Label, Moment, Outcome, PropensityState, failure, moments, problem};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, HashMap};
+
+/// Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
+const LARGEST_RATIO: f64 = 1e130;
 
 /// A label, and why it is none.
 type JudgedLabel = (Label, Option<Exclusion>);
@@ -21,21 +24,25 @@ type JudgedLabels = (Vec<Label>, Vec<Option<Exclusion>>);
 const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel));
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
+/// What a scan wants of a block beyond what every audit needs.
+pub(super) struct Extra {
+    /// Roles and their columns, as codes.
+    pub(super) further: Vec<(Role, String)>,
+    /// Roles, whether every file holds them as integers, and their columns, as 64-bit keys.
+    pub(super) identities: Vec<(Role, bool, String)>,
+}
+
 /// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
 ///
 /// # Errors
 /// Text where a number belongs, values that have no text form.
-pub(super) fn judge(
-    plan: &Plan,
-    further: &[(Role, String)],
-    piece: &Piece<'_>,
-    skip: &[u64],
-) -> Result<Block, Vec<Problem>> {
+pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
     let (labels, label_faults) = labels(plan, piece)?;
     let logged = plan.propensity.as_ref().map(|propensity| logged(propensity, piece)).transpose()?;
     let target = target(&plan.target, piece)?;
+    let inclusions = plan.inclusion.as_ref().map(|name| inclusions(piece, name)).transpose()?;
     let pairs = Pairs { logged: logged.as_ref(), target: target.as_ref() };
     let mut outcomes = Vec::with_capacity(rows);
     let mut pair_ratios = Vec::with_capacity(rows);
@@ -47,10 +54,12 @@ pub(super) fn judge(
             *state = PropensityState::Invalid(Exclusion::NonfinitePropensity);
         }
         let uncovered = (cell_of_row[row] == Codes::MISSING).then_some(Exclusion::MissingCovariate);
-        let reason = uncovered.or(label_faults[row]).or(unusable);
+        let unincluded = inclusions.as_ref().and_then(|inclusions| inclusion_fault(ratio, inclusions[row]));
+        let reason = uncovered.or(label_faults[row]).or(unusable).or(unincluded);
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
+    let ln_propensities = logged.as_ref().map_or_else(Vec::new, Logged::logarithms);
     let first_row = piece.first_row;
     let from = skip.partition_point(|row| *row < first_row);
     for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
@@ -63,7 +72,11 @@ pub(super) fn judge(
         }
         _ => None,
     };
-    let keys = further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let keys = extra.further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
+    let identity = |(role, integers, name): &(Role, bool, String)| {
+        let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
+        Ok((*role, keys))
+    };
     Ok(Block {
         first_row,
         outcomes,
@@ -71,10 +84,14 @@ pub(super) fn judge(
         cells,
         labels,
         pair_ratios,
+        ln_propensities,
         propensities,
+        inclusions,
+        moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
+        identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
 }
@@ -113,6 +130,22 @@ fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> 
             })
             .collect(),
     })
+}
+
+fn moments_of(piece: &Piece<'_>, name: &str) -> Result<Vec<Moment>, Vec<Problem>> {
+    moments::moments(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
+}
+
+/// Each row's inclusion probability; NaN for whatever is none.
+fn inclusions(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
+    let is_probability = |value: &f64| *value > 0.0 && *value <= 1.0;
+    Ok(numbers(piece, name)?.iter().map(|value| value.filter(is_probability).unwrap_or(f64::NAN)).collect())
+}
+
+/// Why a row with this pair ratio and inclusion probability cannot be weighted by it.
+fn inclusion_fault(ratio: f64, inclusion: f64) -> Option<Exclusion> {
+    let usable = 1.0 / inclusion <= LARGEST_RATIO && ratio / inclusion <= LARGEST_RATIO;
+    (!usable).then_some(Exclusion::InvalidInclusion)
 }
 
 /// Each row's cell and the cells, in the order in which complete rows first show them.
@@ -230,6 +263,17 @@ struct Logged {
     states: Vec<PropensityState>,
 }
 
+impl Logged {
+    /// ln g_O of every row, NaN where it is no probability.
+    fn logarithms(&self) -> Vec<f64> {
+        let of_row = |(row, state): (usize, &PropensityState)| match state {
+            PropensityState::Valid => self.probabilities.log(row),
+            PropensityState::Invalid(_) => f64::NAN,
+        };
+        self.states.iter().enumerate().map(of_row).collect()
+    }
+}
+
 fn logged(propensity: &Propensity, piece: &Piece<'_>) -> Result<Logged, Vec<Problem>> {
     let probabilities = match propensity {
         Propensity::Plain(name) => Probabilities { values: numbers(piece, name)?, logarithms: false },
@@ -327,8 +371,6 @@ impl Pairs<'_> {
         } else {
             target.values.value(row) / below.values.value(row)
         };
-        // Beyond this the sums of squares of a large log overflow; no mechanism has such a ratio by design.
-        const LARGEST_RATIO: f64 = 1e130;
         let usable = ratio.is_finite() && ratio <= LARGEST_RATIO;
         (ratio, (!usable).then_some(Exclusion::NonfinitePropensity))
     }

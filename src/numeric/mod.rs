@@ -1,18 +1,21 @@
 //! Plain numerical methods: f64 in, f64 out.
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
-//! Pareto fit, evidence against a mean of one, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
+//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
 
+mod chi_squared;
 mod evidence;
 mod histogram;
 mod intervals;
 mod multiplicity;
 mod pareto;
+mod proportion;
 mod quantile;
 mod sum;
 mod tail;
 mod weighted_mean;
 
+pub use chi_squared::{ChiSquared, chi_squared};
 pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of_log_e, t_test_of_mean_one};
 pub use histogram::RelativeHistogram;
 pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
@@ -20,6 +23,7 @@ pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};
 pub use pareto::{
     GeneralizedPareto, NotAssessable, ParetoK, fit_generalized_pareto, pareto_k, pareto_k_limit, tail_length,
 };
+pub use proportion::{ClusteredRatio, clustered_ratio, hoeffding_p_value};
 pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
 pub use sum::Sum;
 pub use tail::Tail;

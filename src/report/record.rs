@@ -51,6 +51,12 @@ pub struct Report {
     pub rows: Rows,
     /// The weight summary; absent when no row is audited or no target cell is supported.
     pub weights: Option<WeightsRecord>,
+    /// How much of the weight the ten prompts, annotators and users with most carry.
+    #[serde(default)]
+    pub concentration: ConcentrationRecord,
+    /// The annotators with most of the weight, at most twenty, most first; empty when none is mapped.
+    #[serde(default)]
+    pub annotators: Vec<AnnotatorRecord>,
     /// Every cell that the target names or the log holds.
     pub cells: Vec<CellRecord>,
     /// Target mass of cells with no audited row.
@@ -223,7 +229,7 @@ pub struct Rows {
 pub struct WeightsRecord {
     /// Rows.
     pub n: u64,
-    /// Mean; 1 when the declaration, p_O and g_O agree.
+    /// Mean; 1 when the declaration, p_O and g_O agree (with inclusion probabilities, over their harmonic mean).
     pub mean: f64,
     /// Mean square.
     pub mean_square: f64,
@@ -253,6 +259,27 @@ pub struct WeightsRecord {
     pub labelled: Labelled,
     /// Histogram of ln w for the figure: bins of equal width, with rows and share of weight.
     pub histogram: Vec<HistogramBin>,
+    /// What clipping the weights would do, at each cap of the policy.
+    #[serde(default)]
+    pub clipping: Vec<ClippingRecord>,
+}
+
+/// The weights clipped at one cap M.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClippingRecord {
+    /// The cap as written in the policy.
+    pub clip: String,
+    /// M in units of the mean weight; null for `none`.
+    pub cap: Option<f64>,
+    /// Share of the rows above M.
+    pub share_of_rows: f64,
+    /// Share of the total weight that clipping removes. A self-normalised mean of scores in \[0, 1\] moves by at most this.
+    pub share_of_weight: f64,
+    /// Kish's effective sample size of the clipped weights.
+    pub n_eff: f64,
+    /// The mean of (w - M)+: the most by which clipping lowers an unnormalised mean of scores in \[0, 1\].
+    pub bias_bound: f64,
 }
 
 /// The labelled rows' own size.
@@ -279,6 +306,40 @@ pub struct HistogramBin {
     pub weight_share: f64,
 }
 
+/// Shares of the total weight; null where the role is not mapped, there are too many values of it, or nothing weighs.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConcentrationRecord {
+    /// On the ten prompts with most.
+    pub top_10_prompts: Option<f64>,
+    /// On the ten annotators with most.
+    pub top_10_annotators: Option<f64>,
+    /// On the ten users with most.
+    pub top_10_users: Option<f64>,
+}
+
+/// One annotator, beside the others in the same cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnnotatorRecord {
+    /// Which annotator, counted from 1 in the order in which the log first shows an audited row of each.
+    pub ordinal: u64,
+    /// The identifier; null unless the audit document asks for it under `report: {identify: [annotator]}`.
+    pub name: Option<String>,
+    /// Audited rows.
+    pub rows: u64,
+    /// Share of the total weight.
+    pub weight_share: Option<f64>,
+    /// Share of a among the answers that decide, in cells that others answer as well.
+    pub share_a: Option<f64>,
+    /// What the others' answers in the same cells give.
+    pub share_a_others: Option<f64>,
+    /// Share of ties and abstentions, in cells that others answer as well.
+    pub share_undecided: Option<f64>,
+    /// What the others' answers in the same cells give.
+    pub share_undecided_others: Option<f64>,
+}
+
 /// One cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -299,10 +360,24 @@ pub struct CellRecord {
     pub n_eff: Option<f64>,
     /// Mean of g_T/g_O within the cell; 1 in expectation under correct propensities and full pair support.
     pub mean_pair_ratio: Option<f64>,
+    /// Evidence that the mean of g_T/g_O is not 1; null under `pairs: logged` and without rows.
+    pub pair_ratio_evidence: Option<PairRatioEvidence>,
     /// Largest weight in the cell.
     pub max_weight: Option<f64>,
     /// Share of the total weight.
     pub weight_share: f64,
+}
+
+/// Evidence that a cell's mean of g_T/g_O is not 1. An e-value of 10^x gives the p-value 10^-x.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PairRatioEvidence {
+    /// Base-10 logarithm of the e-value against "the mean is at most 1".
+    pub log10_e_above: f64,
+    /// The same against "the mean is at least 1"; null without a design bound, or where it is conclusive beyond numbers.
+    pub log10_e_below: Option<f64>,
+    /// Student's t of the mean against 1: a hint, unsafe for skewed ratios; null without spread.
+    pub t: Option<f64>,
 }
 
 /// A check's status.

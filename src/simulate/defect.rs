@@ -31,6 +31,22 @@ pub enum Defect {
     ClaimedUniform,
     /// g_T is -0.1 on this share of the rows.
     InvalidTargetPropensity(f64),
+    /// From this row (counted from 0) on, the mechanism explores less: g_O of every 50th row is divided by this factor.
+    LowFloor {
+        /// The first row that may be hit.
+        from_row: usize,
+        /// What g_O is divided by.
+        factor: f64,
+    },
+    /// Every row carries an inclusion probability of 1, and 0 on this share of the rows.
+    InvalidInclusion(f64),
+    /// In this cell (domain, user type), the label is missing on every so many-th row.
+    UnlabelledCell {
+        /// The cell.
+        cell: Levels,
+        /// One row in so many.
+        every: usize,
+    },
     /// `user_type` is missing on this many rows.
     MissingCovariate(usize),
     /// A response identifier is missing on this many rows.
@@ -70,6 +86,25 @@ pub enum Defect {
     },
     /// One row holds this share of the total weight, above 0 and below 1, under the target that is uniform over the log's cells.
     DominantRow(f64),
+    /// This annotator answers a on every row.
+    AlwaysA(String),
+    /// This annotator labelled this share of the rows, whoever did before.
+    BusyAnnotator {
+        /// The annotator.
+        annotator: String,
+        /// Share of the rows.
+        share: f64,
+    },
+    /// This share of the rows asks one of so many prompts of each domain (those that the log shows first), whatever it
+    /// asked before. Responses and propensities stay as they are.
+    FewPrompts {
+        /// Prompts of each domain.
+        per_domain: usize,
+        /// Share of the rows.
+        share: f64,
+    },
+    /// On this share of the rows the response on side a is preferred because it is there.
+    SideA(f64),
     /// Nobody logs this column (a canonical name; others change nothing).
     NoColumn(String),
 }
@@ -97,6 +132,19 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
         Defect::InvalidTargetPropensity(share) => {
             change(rows, random, part(*share, n), |row| row.target_propensity = Some(-0.1));
         }
+        Defect::LowFloor { from_row, factor } => {
+            let hit = rows.iter_mut().skip(*from_row).step_by(50);
+            hit.for_each(|row| row.propensity = row.propensity.map(|propensity| propensity / factor));
+        }
+        Defect::InvalidInclusion(share) => {
+            rows.iter_mut().for_each(|row| row.inclusion = Some(1.0));
+            change(rows, random, part(*share, n), |row| row.inclusion = Some(0.0));
+        }
+        Defect::UnlabelledCell { cell, every } => {
+            let cell = levels(cell);
+            let inside = rows.iter_mut().filter(|row| (&row.domain, &row.user_type) == (&cell.0, &cell.1));
+            inside.step_by((*every).max(1)).for_each(|row| row.label = None);
+        }
         Defect::MissingCovariate(count) => change(rows, random, *count, |row| row.user_type = None),
         Defect::MissingResponse(count) => change(rows, random, *count, |row| row.response_a = None),
         Defect::MissingLabel(count) => change(rows, random, *count, |row| row.label = None),
@@ -115,6 +163,15 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
             change(rows, random, *count, |row| (row.domain, row.user_type) = levels(cell));
         }
         Defect::DominantRow(share) => dominate(rows, random, *share),
+        Defect::AlwaysA(annotator) => {
+            let own = rows.iter_mut().filter(|row| row.annotator_id.as_ref() == Some(annotator));
+            own.for_each(|row| row.label = Some("a".to_owned()));
+        }
+        Defect::BusyAnnotator { annotator, share } => {
+            change(rows, random, part(*share, n), |row| row.annotator_id = Some(annotator.clone()));
+        }
+        Defect::FewPrompts { per_domain, share } => few_prompts(rows, random, *per_domain, part(*share, n)),
+        Defect::SideA(share) => change(rows, random, part(*share, n), |row| row.label = Some("a".to_owned())),
         Defect::NoColumn(name) => rows.iter_mut().for_each(|row| clear(row, name)),
     }
 }
@@ -176,6 +233,23 @@ fn dominate(rows: &mut [Row], random: &mut Random, share: f64) {
     }
 }
 
+/// Lets `count` rows ask, in turn, one of the first prompts of their domain.
+fn few_prompts(rows: &mut [Row], random: &mut Random, per_domain: usize, count: usize) {
+    let mut first: BTreeMap<Option<String>, Vec<Option<String>>> = BTreeMap::new();
+    for row in rows.iter() {
+        let prompts = first.entry(row.domain.clone()).or_default();
+        if prompts.len() < per_domain && !prompts.contains(&row.prompt_id) {
+            prompts.push(row.prompt_id.clone());
+        }
+    }
+    for (turn, index) in random.distinct(count, rows.len()).into_iter().enumerate() {
+        let Some(row) = rows.get_mut(index) else { continue };
+        if let Some(prompts) = first.get(&row.domain).filter(|prompts| !prompts.is_empty()) {
+            row.prompt_id = prompts.get(turn % prompts.len()).cloned().flatten();
+        }
+    }
+}
+
 fn clear(row: &mut Row, column: &str) {
     match column {
         "propensity" => row.propensity = None,
@@ -188,6 +262,7 @@ fn clear(row: &mut Row, column: &str) {
         "response_b" => row.response_b = None,
         "generator_a" => row.generator_a = None,
         "generator_b" => row.generator_b = None,
+        "inclusion" => row.inclusion = None,
         "mechanism" => row.mechanism = None,
         "annotator_id" => row.annotator_id = None,
         "timestamp" => row.timestamp = None,

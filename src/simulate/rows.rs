@@ -28,6 +28,8 @@ pub struct Row {
     pub propensity: Option<f64>,
     /// g_T of the ordered pair: uniform.
     pub target_propensity: Option<f64>,
+    /// Probability with which the comparison was selected for labelling; the simulated logs have none.
+    pub inclusion: Option<f64>,
     /// The pair-assignment mechanism.
     pub mechanism: Option<String>,
     /// Who labelled.
@@ -69,6 +71,7 @@ pub fn columns(rows: &[Row]) -> Vec<(&'static str, ColumnData)> {
         ("generator_b", text(|row| &row.generator_b)),
         ("propensity", number(|row| row.propensity)),
         ("target_propensity", number(|row| row.target_propensity)),
+        ("inclusion", number(|row| row.inclusion)),
         ("mechanism", text(|row| &row.mechanism)),
         ("annotator_id", text(|row| &row.annotator_id)),
         ("timestamp", text(|row| &row.timestamp)),
@@ -107,6 +110,7 @@ fn draw(world: &World, prompts: &[Prompt], cells: &[f64], random: &mut Random, i
         generator_b: world.generators.get(b).cloned(),
         propensity: Some(propensity),
         target_propensity: Some(world.target_propensity()),
+        inclusion: None,
         mechanism: Some(world.mechanism.clone()),
         annotator_id: Some(format!("annotator-{:02}", random.below(world.annotators) + 1)),
         timestamp: timestamp(world, random, index, n),

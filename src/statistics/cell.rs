@@ -6,7 +6,7 @@ use crate::numeric::{RelativeHistogram, Sum, Tail};
 /// How many of a cell's largest pair ratios are kept exactly. Enough for the Pareto fit of 7 million rows in one cell.
 pub const TAIL_CAPACITY: usize = 8192;
 
-/// Statistics of one cell's audited rows. `ratio` is g_T/g_O of a row.
+/// Statistics of one cell's audited rows. `ratio` is g_T/g_O of a row, over its inclusion probability where one is logged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CellStatistics {
     /// Labels.
@@ -21,6 +21,53 @@ pub struct CellStatistics {
     pub histogram: RelativeHistogram,
     /// The largest ratios among the audited rows.
     pub tail: Tail,
+    /// How many shown comparisons the rows stand for; `None` where no inclusion probability is mapped.
+    pub shown: Option<Shown>,
+}
+
+/// The shown comparisons that rows stand for: each 1/inclusion of them (Horvitz & Thompson 1952).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Shown {
+    /// By the audited rows.
+    pub audited: InverseInclusions,
+    /// By those of them that are labelled.
+    pub labelled: InverseInclusions,
+}
+
+/// Sums of 1/inclusion over a set of rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InverseInclusions {
+    /// Their sum.
+    pub sum: Sum,
+    /// The sum of their squares.
+    pub sum_of_squares: Sum,
+    /// Smallest; positive infinity without rows.
+    pub min: f64,
+    /// Largest; negative infinity without rows.
+    pub max: f64,
+}
+
+impl Default for InverseInclusions {
+    fn default() -> InverseInclusions {
+        let (min, max) = (f64::INFINITY, f64::NEG_INFINITY);
+        InverseInclusions { sum: Sum::default(), sum_of_squares: Sum::default(), min, max }
+    }
+}
+
+impl InverseInclusions {
+    fn add(&mut self, inverse: f64) {
+        self.sum.add(inverse);
+        self.sum_of_squares.add(inverse * inverse);
+        self.min = self.min.min(inverse);
+        self.max = self.max.max(inverse);
+    }
+
+    fn merge(&mut self, other: &InverseInclusions) {
+        self.sum.merge(other.sum);
+        self.sum_of_squares.merge(other.sum_of_squares);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
 }
 
 impl Default for CellStatistics {
@@ -32,6 +79,7 @@ impl Default for CellStatistics {
             ratio_times_label: Sum::default(),
             histogram: RelativeHistogram::default(),
             tail: Tail::new(TAIL_CAPACITY),
+            shown: None,
         }
     }
 }
@@ -51,6 +99,37 @@ impl CellStatistics {
         }
     }
 
+    /// Adds an audited row that was selected for labelling with this probability, in (0, 1]; `ratio` is g_T/g_O.
+    #[inline]
+    pub fn add_selected(&mut self, label: Label, ratio: f64, inclusion: f64) {
+        self.add(label, ratio / inclusion);
+        let shown = self.shown.get_or_insert_default();
+        shown.audited.add(1.0 / inclusion);
+        if value_of(label).is_some() {
+            shown.labelled.add(1.0 / inclusion);
+        }
+    }
+
+    /// The shown comparisons that the audited rows stand for: themselves, where no inclusion probability is logged.
+    pub fn shown_audited(&self) -> f64 {
+        self.shown.map_or(as_f64(self.audited.n), |shown| shown.audited.sum.value())
+    }
+
+    /// The shown comparisons that the labelled rows stand for.
+    pub fn shown_labelled(&self) -> f64 {
+        self.shown.map_or(as_f64(self.labelled.n), |shown| shown.labelled.sum.value())
+    }
+
+    /// The one 1/inclusion of all audited rows (1 where none is logged); `None` where rows differ in it, so that which
+    /// pair was shown may have mattered for its selection.
+    pub fn common_inverse_inclusion(&self) -> Option<f64> {
+        match self.shown {
+            None => Some(1.0),
+            Some(shown) if shown.audited.max > shown.audited.min => None,
+            Some(shown) => Some(shown.audited.max),
+        }
+    }
+
     /// Adds the statistics of other rows of the same cell.
     pub fn merge(&mut self, other: &CellStatistics) {
         self.labels.merge(&other.labels);
@@ -59,10 +138,21 @@ impl CellStatistics {
         self.ratio_times_label.merge(other.ratio_times_label);
         self.histogram.merge(&other.histogram);
         self.tail.merge(&other.tail);
+        if let Some(shown) = &other.shown {
+            let own = self.shown.get_or_insert_default();
+            own.audited.merge(&shown.audited);
+            own.labelled.merge(&shown.labelled);
+        }
     }
 }
 
-fn value_of(label: Label) -> Option<f64> {
+#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
+fn as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// The label's value: 1 for a, 1/2 for a tie, 0 for b, p where soft; `None` without an answer.
+pub(super) fn value_of(label: Label) -> Option<f64> {
     match label {
         Label::A => Some(1.0),
         Label::B => Some(0.0),

@@ -1,17 +1,24 @@
 //! The table that one scan leaves behind: statistics of the pair ratio and the labels, cell by cell.
 //!
 //! Owns: what is accumulated per cell, its merge law, collecting it from a log, the file that keeps it. The declared
-//! target masses never enter, so that shards merge, and another target on the same log needs no second scan.
+//! target masses never enter, so that shards merge, and another target on the same log needs no second scan. What needs a
+//! weight for every row is a second scan with a bound of its own ([`groups`]), which is given the weights' factors and
+//! knows nothing of their making.
 //! Must never: know p_T, or keep anything whose size grows with the rows.
 
+mod answers;
 mod cell;
 mod collected;
 mod file;
+pub mod groups;
+mod overlap;
 mod validate;
 
-pub use cell::{CellStatistics, LabelCounts, RatioMoments, TAIL_CAPACITY};
+pub use answers::{AnnotatorAnswers, Comparison, compare};
+pub use cell::{CellStatistics, InverseInclusions, LabelCounts, RatioMoments, Shown, TAIL_CAPACITY};
 pub use collected::{Collected, Conditions, SourceFile, SourceRole, pairs_name};
 pub use file::{SCHEMA, read, write};
+pub use overlap::{Floor, LoggedPropensities, MAX_FLOORS};
 
 use crate::declare::{Levels, Problem, Problems, Role};
 use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState, Request};
@@ -34,6 +41,12 @@ pub struct Statistics {
     pub cells: BTreeMap<Levels, CellStatistics>,
     /// The state of every row's logged g_O; `None` when no propensity is mapped.
     pub propensities: Option<PropensityCounts>,
+    /// The valid g_O of the audited rows, by mechanism and month; `None` when no propensity is mapped.
+    pub logged: Option<LoggedPropensities>,
+    /// The state of every row's inclusion probability; `None` when none is mapped.
+    pub inclusions: Option<InclusionCounts>,
+    /// Rows that lack a label, by cell: those excluded under [`Exclusion::MissingLabel`].
+    pub unlabelled: BTreeMap<Levels, u64>,
     /// Rows read by mechanism; `None` when no mechanism is mapped.
     pub mechanisms: Option<MechanismCounts>,
     /// Both slots' generators over the rows with valid g_O; `None` unless both are mapped and g_O is.
@@ -51,6 +64,31 @@ pub struct PropensityCounts {
     pub valid: u64,
     /// Anything else, by reason.
     pub invalid: BTreeMap<Exclusion, u64>,
+}
+
+/// Rows by the state of their inclusion probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InclusionCounts {
+    /// In (0, 1].
+    pub valid: u64,
+    /// Missing, not finite, or outside.
+    pub invalid: u64,
+    /// The smallest valid one; positive infinity without any.
+    pub min: f64,
+}
+
+impl Default for InclusionCounts {
+    fn default() -> InclusionCounts {
+        InclusionCounts { valid: 0, invalid: 0, min: f64::INFINITY }
+    }
+}
+
+impl InclusionCounts {
+    fn merge(&mut self, other: InclusionCounts) {
+        self.valid += other.valid;
+        self.invalid += other.invalid;
+        self.min = self.min.min(other.min);
+    }
 }
 
 /// Rows by mechanism.
@@ -148,7 +186,7 @@ impl InversePropensities {
 /// Whatever [`logs::scan`] finds wrong with the files.
 pub fn collect(log: &Log, skip: &[u64], progress: &dyn Progress) -> Result<Statistics, Problems> {
     let new = Statistics::default;
-    let request = Request { what: "scanning the log", further: &[], skip };
+    let request = Request { what: "scanning the log", skip, ..Request::default() };
     let total = logs::scan(log, &request, progress, &new, &Statistics::add, &mut Statistics::merge)?;
     match total.overflow {
         Some(what) => Err(Problems(vec![Problem {
@@ -182,6 +220,12 @@ impl Statistics {
         })
     }
 
+    /// Whether rows of one cell differ in their inclusion probability. Which pair was shown may then have mattered for its
+    /// selection, and the mean of g_T/g_O over the selected rows is not 1 under correct propensities.
+    pub fn selected_within_cells(&self) -> bool {
+        self.cells.values().any(|cell| cell.common_inverse_inclusion().is_none())
+    }
+
     /// Rows excluded under that reason.
     pub fn excluded_for(&self, reason: Exclusion) -> u64 {
         self.excluded.get(&reason).copied().unwrap_or(0)
@@ -196,6 +240,8 @@ impl Statistics {
         self.count_exclusions(block);
         self.add_audited(block);
         self.count_propensities(block);
+        self.count_inclusions(block);
+        self.count_unlabelled(block);
         self.count_mechanisms(block);
         self.count_generators(block);
         for (role, missing) in &block.missing {
@@ -208,7 +254,8 @@ impl Statistics {
     fn bound(&mut self) {
         let generators = self.generators.as_ref().map_or(0, |counts| counts.a.len().max(counts.b.len()));
         let mechanisms = self.mechanisms.as_ref().map_or(0, |counts| counts.rows.len());
-        let sizes = [(self.cells.len(), "cells"), (generators, "generators"), (mechanisms, "mechanisms")];
+        let cells = self.cells.len().max(self.unlabelled.len());
+        let sizes = [(cells, "cells"), (generators, "generators"), (mechanisms, "mechanisms")];
         if let Some((_, what)) = sizes.into_iter().find(|(size, _)| *size > MAX_LEVELS) {
             *self = Statistics { overflow: Some(what), ..Statistics::default() };
         }
@@ -227,10 +274,12 @@ impl Statistics {
         let mut cells: Vec<Option<CellStatistics>> =
             block.cells.iter().map(|levels| self.cells.remove(levels)).collect();
         let rows = block.outcomes.iter().zip(&block.cell_of_row).zip(block.labels.iter().zip(&block.pair_ratios));
-        for ((outcome, cell), (label, ratio)) in rows {
-            let index = usize::try_from(*cell).unwrap_or(usize::MAX);
-            if let (Outcome::Audited, Some(cell)) = (outcome, cells.get_mut(index)) {
-                cell.get_or_insert_default().add(*label, *ratio);
+        for (row, ((outcome, cell), (label, ratio))) in rows.enumerate() {
+            let (Outcome::Audited, Some(cell)) = (outcome, at(&mut cells, *cell)) else { continue };
+            let cell = cell.get_or_insert_default();
+            match block.inclusions.as_ref().and_then(|inclusions| inclusions.get(row)) {
+                Some(inclusion) => cell.add_selected(*label, *ratio, *inclusion),
+                None => cell.add(*label, *ratio),
             }
         }
         for (levels, cell) in block.cells.iter().zip(cells) {
@@ -249,6 +298,28 @@ impl Statistics {
             match state {
                 PropensityState::Valid => counts.valid += 1,
                 PropensityState::Invalid(reason) => *counts.invalid.entry(*reason).or_default() += 1,
+            }
+        }
+        self.logged.get_or_insert_default().add(block);
+    }
+
+    fn count_inclusions(&mut self, block: &Block) {
+        let Some(inclusions) = &block.inclusions else { return };
+        let counts = self.inclusions.get_or_insert_default();
+        for inclusion in inclusions {
+            counts.merge(match inclusion.is_nan() {
+                true => InclusionCounts { invalid: 1, ..InclusionCounts::default() },
+                false => InclusionCounts { valid: 1, min: *inclusion, invalid: 0 },
+            });
+        }
+    }
+
+    fn count_unlabelled(&mut self, block: &Block) {
+        for (outcome, cell) in block.outcomes.iter().zip(&block.cell_of_row) {
+            if *outcome == Outcome::Excluded(Exclusion::MissingLabel)
+                && let Some(levels) = block.cells.get(index(*cell))
+            {
+                *self.unlabelled.entry(levels.clone()).or_default() += 1;
             }
         }
     }
@@ -304,6 +375,7 @@ impl Statistics {
         self.rows_read += other.rows_read;
         merge_counts(&mut self.excluded, other.excluded);
         merge_counts(&mut self.missing, other.missing);
+        merge_counts(&mut self.unlabelled, other.unlabelled);
         for (levels, cell) in other.cells {
             match self.cells.entry(levels) {
                 std::collections::btree_map::Entry::Vacant(entry) => {
@@ -316,6 +388,12 @@ impl Statistics {
             let own = self.propensities.get_or_insert_default();
             own.valid += propensities.valid;
             merge_counts(&mut own.invalid, propensities.invalid);
+        }
+        if let Some(logged) = other.logged {
+            self.logged.get_or_insert_default().merge(logged);
+        }
+        if let Some(inclusions) = other.inclusions {
+            self.inclusions.get_or_insert_default().merge(inclusions);
         }
         if let Some(generators) = other.generators {
             let own = self.generators.get_or_insert_default();

@@ -3,7 +3,8 @@
 
 use super::collected::MAX_SCANS;
 use super::{
-    CellStatistics, Collected, GeneratorCounts, InversePropensities, MAX_LEVELS, RatioMoments, SourceRole, Statistics,
+    CellStatistics, Collected, Floor, GeneratorCounts, InverseInclusions, InversePropensities, LoggedPropensities,
+    MAX_FLOORS, MAX_LEVELS, RatioMoments, SourceRole, Statistics,
 };
 use crate::declare::Role;
 use crate::logs::{Duplicates, Exclusion};
@@ -16,15 +17,21 @@ const ROUNDING: f64 = 1e-9;
 
 /// What is wrong, in words; `None` when nothing is.
 pub(super) fn contradiction(collected: &Collected) -> Option<String> {
-    let found = whole(collected).or_else(|| counted(&collected.statistics)).or_else(|| {
-        collected.statistics.generators.as_ref().and_then(|counts| generators(counts, &collected.statistics))
-    });
+    let statistics = &collected.statistics;
+    let found = whole(collected)
+        .or_else(|| counted(statistics))
+        .or_else(|| selected(statistics))
+        .or_else(|| statistics.logged.as_ref().and_then(|logged| floors(logged, statistics)))
+        .or_else(|| statistics.generators.as_ref().and_then(|counts| generators(counts, statistics)));
     if let Some(what) = found {
         return Some(what.to_owned());
     }
-    collected.statistics.cells.iter().find_map(|(levels, own)| {
-        let what =
-            cell(own).or((levels.len() != collected.conditions.covariates.len()).then_some("levels are missing"))?;
+    let covariates = collected.conditions.covariates.len();
+    if statistics.unlabelled.keys().any(|levels| levels.len() != covariates) {
+        return Some("levels are missing".to_owned());
+    }
+    statistics.cells.iter().find_map(|(levels, own)| {
+        let what = cell(own).or((levels.len() != covariates).then_some("levels are missing"))?;
         Some(format!("in cell [{}] {what}", levels.join(", ").escape_debug()))
     })
 }
@@ -43,8 +50,15 @@ fn whole(collected: &Collected) -> Option<&'static str> {
         return Some("there are too many cells, mechanisms or generators");
     }
     let maps = |role: Role| collected.conditions.columns.contains_key(&role);
-    let mapped = [maps(Role::Id), maps(Role::Mechanism), maps(Role::Propensity) || maps(Role::LogPropensity)];
-    let kept = [collected.duplicates.is_some(), statistics.mechanisms.is_some(), statistics.propensities.is_some()];
+    let propensity = maps(Role::Propensity) || maps(Role::LogPropensity);
+    let mapped = [maps(Role::Id), maps(Role::Mechanism), propensity, propensity, maps(Role::Inclusion)];
+    let kept = [
+        collected.duplicates.is_some(),
+        statistics.mechanisms.is_some(),
+        statistics.propensities.is_some(),
+        statistics.logged.is_some(),
+        statistics.inclusions.is_some(),
+    ];
     if mapped != kept {
         return Some("what is counted is not what is mapped");
     }
@@ -64,7 +78,9 @@ fn whole(collected: &Collected) -> Option<&'static str> {
 fn too_many_levels(statistics: &Statistics) -> bool {
     let mechanisms = statistics.mechanisms.as_ref().map_or(0, |counts| counts.rows.len());
     let generators = statistics.generators.as_ref().map_or(0, |counts| counts.a.len().max(counts.b.len()));
-    [statistics.cells.len(), mechanisms, generators].into_iter().any(|levels| levels > MAX_LEVELS)
+    [statistics.cells.len(), statistics.unlabelled.len(), mechanisms, generators]
+        .into_iter()
+        .any(|levels| levels > MAX_LEVELS)
 }
 
 fn counted(statistics: &Statistics) -> Option<&'static str> {
@@ -89,6 +105,48 @@ fn counted(statistics: &Statistics) -> Option<&'static str> {
         return Some("more values are missing than there are rows");
     }
     None
+}
+
+fn selected(statistics: &Statistics) -> Option<&'static str> {
+    if let Some(counts) = statistics.inclusions {
+        let min = if counts.valid > 0 { counts.min > 0.0 && counts.min <= 1.0 } else { counts.min == f64::INFINITY };
+        if total([counts.valid, counts.invalid]) != Some(statistics.rows_read) || !min {
+            return Some("inclusion probabilities are not counted for the rows read");
+        }
+    }
+    if statistics.cells.values().any(|cell| cell.shown.is_some() != statistics.inclusions.is_some()) {
+        return Some("cells and inclusion probabilities do not agree");
+    }
+    let missing = total(statistics.unlabelled.values().copied());
+    let excluded = statistics.excluded_for(Exclusion::MissingLabel);
+    missing.is_none_or(|missing| missing > excluded).then_some("more rows lack a label than are excluded for it")
+}
+
+fn floors(logged: &LoggedPropensities, statistics: &Statistics) -> Option<&'static str> {
+    let floors = || logged.mechanisms.values();
+    let valid = statistics.propensities.as_ref().map_or(0, |counts| counts.valid);
+    let rows = total(floors().map(|floor| floor.rows)).filter(|rows| *rows <= statistics.audited().min(valid));
+    let Some(rows) = rows else { return Some("more propensities are logged than rows are audited") };
+    if floors().len() > if logged.too_many { 0 } else { MAX_FLOORS } {
+        return Some("more floors are kept than can be");
+    }
+    let dated = floors().flat_map(|floor| floor.months.values()).map(|(rows, _)| *rows);
+    let moments = total(dated.chain([logged.without_time, logged.unreadable_time]));
+    let beyond = if logged.too_many { statistics.audited() } else { rows };
+    if moments.is_none_or(|moments| moments > beyond) {
+        return Some("more timestamps are counted than rows");
+    }
+    floors().any(|floor| !floor_is_possible(floor)).then_some("a floor is impossible")
+}
+
+fn floor_is_possible(floor: &Floor) -> bool {
+    let dated = total(floor.months.values().map(|(rows, _)| *rows));
+    floor.rows > 0
+        && floor.histogram.total() == floor.rows
+        && floor.ln_min.is_finite()
+        && floor.ln_min <= 0.0
+        && dated.is_some_and(|dated| dated <= floor.rows)
+        && floor.months.values().all(|(rows, ln_min)| *rows > 0 && (floor.ln_min..=0.0).contains(ln_min))
 }
 
 fn generators(counts: &GeneratorCounts, statistics: &Statistics) -> Option<&'static str> {
@@ -126,7 +184,22 @@ fn cell(cell: &CellStatistics) -> Option<&'static str> {
     if !ratio_label.is_finite() || ratio_label < 0.0 || ratio_label > cell.labelled.sum.value() * (1.0 + ROUNDING) {
         return Some("the label's sum is impossible");
     }
+    if cell
+        .shown
+        .is_some_and(|shown| !stand_for(&shown.audited, cell.audited.n) || !stand_for(&shown.labelled, cell.labelled.n))
+    {
+        return Some("the sums of 1/inclusion are impossible");
+    }
     tail(cell)
+}
+
+/// Whether `n` rows can stand for that many shown comparisons.
+fn stand_for(shown: &InverseInclusions, n: u64) -> bool {
+    let InverseInclusions { sum, sum_of_squares, min, max } = *shown;
+    if n == 0 {
+        return sum.parts() == (0.0, 0.0) && sum_of_squares.parts() == (0.0, 0.0) && min > max;
+    }
+    min >= 1.0 && between(min, max) && sums_to(sum, n, min, max) && sums_to(sum_of_squares, n, min * min, max * max)
 }
 
 fn tail(cell: &CellStatistics) -> Option<&'static str> {

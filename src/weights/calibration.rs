@@ -1,7 +1,7 @@
 //! Evidence against the logged propensities: under correct ones the pair ratio g_T/g_O has mean 1 in every cell.
 
 use crate::declare::{Levels, Pairs, Regime};
-use crate::numeric::{log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
+use crate::numeric::{Bin, log_e_value_above_one, log_e_value_below_one, t_test_of_mean_one};
 use crate::statistics::{RatioMoments, Statistics};
 use std::collections::BTreeMap;
 
@@ -29,21 +29,29 @@ pub struct CellCalibration {
     pub t: Option<f64>,
 }
 
-/// The evidence of every cell; `None` under `pairs: logged`, where the ratio is 1 by declaration.
-pub(super) fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration> {
-    if regime.pairs == Pairs::Logged {
+/// The evidence of every cell; `None` under `pairs: logged`, where the ratio is 1 by declaration, and where rows of one
+/// cell were selected with different probabilities.
+pub fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration> {
+    if regime.pairs == Pairs::Logged || statistics.selected_within_cells() {
         return None;
     }
     let bound = design_bound(statistics, regime);
     let cells = statistics.cells.iter().filter(|(_, cell)| cell.audited.n > 0).map(|(levels, cell)| {
-        let bins = cell.histogram.bins(cell.audited.min, cell.audited.max);
-        let mean = mean(&cell.audited);
+        // Selection with one probability leaves which pairs are seen as it is; it only scales the ratio that is kept.
+        let scale = 1.0 / cell.common_inverse_inclusion().unwrap_or(1.0);
+        let bins: Vec<Bin> = cell
+            .histogram
+            .bins(cell.audited.min, cell.audited.max)
+            .into_iter()
+            .map(|bin| Bin { from: bin.from * scale, to: bin.to * scale, ..bin })
+            .collect();
+        let mean = mean(&cell.audited) * scale;
         let calibration = CellCalibration {
             n: cell.audited.n,
             mean,
             log_e_above: log_e_value_above_one(&bins),
             log_e_below: bound.map(|bound| log_e_value_below_one(&bins, bound)),
-            t: t_test_of_mean_one(cell.audited.n, mean, standard_deviation(&cell.audited, mean)).map(|(t, _)| t),
+            t: t_test_of_mean_one(cell.audited.n, mean, standard_deviation(&cell.audited, scale)).map(|(t, _)| t),
         };
         (levels.clone(), calibration)
     });
@@ -70,7 +78,7 @@ fn mean(moments: &RatioMoments) -> f64 {
 
 /// From the sums: exact enough for a hint.
 #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
-fn standard_deviation(moments: &RatioMoments, mean: f64) -> f64 {
-    let n = moments.n as f64;
-    ((moments.sum_of_squares.value() - n * mean * mean).max(0.0) / (n - 1.0)).sqrt()
+fn standard_deviation(moments: &RatioMoments, scale: f64) -> f64 {
+    let (n, mean) = (moments.n as f64, mean(moments));
+    scale * ((moments.sum_of_squares.value() - n * mean * mean).max(0.0) / (n - 1.0)).sqrt()
 }

@@ -1,15 +1,19 @@
-//! The change of measure: w = p_T/p_O x g_T/g_O, and what the weights say about overlap.
+//! The change of measure: w = p_T/p_O x g_T/g_O (over the inclusion probability, where rows were selected), and what the weights say about overlap.
 //!
 //! Owns: p_O, the cell factors p_T/p_O, the weight summary. Works from statistics alone.
 //! Must never: read rows, or compare anything with a limit.
 
 mod calibration;
 mod clipping;
+mod concentration;
+mod sides;
 mod summary;
 mod tail;
 
-pub use calibration::{Calibration, CellCalibration};
-pub use clipping::{Clipped, clip};
+pub use calibration::{Calibration, CellCalibration, calibrate};
+pub use clipping::{Clipped, clip, clip_all};
+pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
+pub use sides::{Sides, share_of_side_a, sides};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
@@ -43,8 +47,6 @@ pub struct Weights {
     /// Target-weighted, self-normalised share of comparisons that a wins among the labelled rows of the supported
     /// cells (ties one half); `None` without labelled weight.
     pub share_won_by_a: Option<f64>,
-    /// Evidence against the logged propensities; `None` under `pairs: logged`.
-    pub calibration: Option<Calibration>,
 }
 
 /// One cell's masses and weights.
@@ -56,13 +58,13 @@ pub struct CellWeight {
     pub n_labelled: u64,
     /// p_T of the cell; 0 where the target does not name it.
     pub p_target: f64,
-    /// p_O of the cell: counted over the audited rows, or declared.
+    /// p_O of the cell: counted over the audited rows (1/inclusion of them a row, where that is logged), or declared.
     pub p_observed: f64,
     /// p_T/p_O; `None` where p_O is zero.
     pub ratio: Option<f64>,
     /// Kish's effective sample size within the cell; `None` without rows of positive weight.
     pub n_eff: Option<f64>,
-    /// Mean of g_T/g_O over the cell's audited rows; `None` without rows.
+    /// Mean of g_T/g_O over the comparisons shown in the cell, which the audited rows stand for; `None` without rows.
     pub mean_pair_ratio: Option<f64>,
     /// Largest weight in the cell; `None` without rows.
     pub max_weight: Option<f64>,
@@ -88,8 +90,8 @@ pub struct EffectiveSize {
 
 /// Weighs a log's statistics under the declared target.
 pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
-    let counts = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.audited.n));
-    let observed = observed_masses(regime, counts);
+    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_audited()));
+    let observed = observed_masses(regime, shown);
     let target = regime.target_masses(&observed);
     let mut cells: BTreeMap<Levels, CellWeight> = target
         .keys()
@@ -111,19 +113,19 @@ pub fn weigh(statistics: &Statistics, regime: &Regime) -> Weights {
         cells,
         labelled,
         share_won_by_a,
-        calibration: calibration::calibrate(statistics, regime),
     }
 }
 
-/// p_O by cell: as declared, or the cells' shares of the counts.
-#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
-fn observed_masses(regime: &Regime, counts: impl Iterator<Item = (Levels, u64)>) -> BTreeMap<Levels, f64> {
+/// p_O by cell: as declared, or the cells' shares of the comparisons that were shown. Those are the rows themselves, or,
+/// where rows were selected for labelling, 1/inclusion of them a row (Horvitz & Thompson 1952, JASA 47:663): within a
+/// cell, the weights p_T/p_O x g_T/g_O / inclusion then sum to p_T of the total again.
+fn observed_masses(regime: &Regime, shown: impl Iterator<Item = (Levels, f64)>) -> BTreeMap<Levels, f64> {
     match &regime.observed {
         Observed::Table(masses) => masses.clone(),
         Observed::Empirical => {
-            let counts: BTreeMap<Levels, u64> = counts.filter(|(_, n)| *n > 0).collect();
-            let total: u64 = counts.values().sum();
-            counts.into_iter().map(|(levels, n)| (levels, n as f64 / total as f64)).collect()
+            let shown: BTreeMap<Levels, f64> = shown.filter(|(_, n)| *n > 0.0).collect();
+            let total: f64 = shown.values().sum();
+            shown.into_iter().map(|(levels, n)| (levels, n / total)).collect()
         }
     }
 }
@@ -132,7 +134,6 @@ fn ratio_sum(statistics: &Statistics, levels: &Levels) -> f64 {
     statistics.cells.get(levels).map_or(0.0, |cell| cell.audited.sum.value())
 }
 
-#[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
 fn cell_weight(
     levels: &Levels,
     statistics: &Statistics,
@@ -150,10 +151,31 @@ fn cell_weight(
         p_observed,
         ratio,
         n_eff: cell.filter(|_| ratio.is_some_and(|ratio| ratio > 0.0)).and_then(|cell| kish(&[(1.0, &cell.audited)])),
-        mean_pair_ratio: cell.map(|cell| cell.audited.sum.value() / cell.audited.n as f64),
+        mean_pair_ratio: cell.map(|cell| cell.audited.sum.value() / cell.shown_audited()),
         max_weight: cell.map(|cell| ratio.unwrap_or(0.0) * cell.audited.max),
         weight_share: 0.0,
     }
+}
+
+/// p_T/p_O of each cell over the labelled rows; 0 where it is not defined.
+fn labelled_factors(
+    statistics: &Statistics,
+    regime: &Regime,
+    target: &BTreeMap<Levels, f64>,
+    observed: &BTreeMap<Levels, f64>,
+) -> BTreeMap<Levels, f64> {
+    // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
+    // stays what it was over the audited rows.
+    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_labelled()));
+    let observed = match regime.observed {
+        Observed::Table(_) => observed.clone(),
+        Observed::Empirical => observed_masses(regime, shown),
+    };
+    let factor = |levels: &Levels| match (target.get(levels), observed.get(levels)) {
+        (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
+        _ => 0.0,
+    };
+    statistics.cells.keys().map(|levels| (levels.clone(), factor(levels))).collect()
 }
 
 fn weigh_labelled(
@@ -162,17 +184,8 @@ fn weigh_labelled(
     target: &BTreeMap<Levels, f64>,
     observed: &BTreeMap<Levels, f64>,
 ) -> (EffectiveSize, Option<f64>) {
-    // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
-    // stays what it was over the audited rows.
-    let counts = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.labelled.n));
-    let observed = match regime.observed {
-        Observed::Table(_) => observed.clone(),
-        Observed::Empirical => observed_masses(regime, counts),
-    };
-    let factor = |levels: &Levels| match (target.get(levels), observed.get(levels)) {
-        (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
-        _ => 0.0,
-    };
+    let factors = labelled_factors(statistics, regime, target, observed);
+    let factor = |levels: &Levels| factors.get(levels).copied().unwrap_or(0.0);
     let parts: Vec<(f64, &RatioMoments)> =
         statistics.cells.iter().map(|(levels, cell)| (factor(levels), &cell.labelled)).collect();
     let weight: f64 = parts.iter().map(|(factor, moments)| factor * moments.sum.value()).sum();

@@ -135,7 +135,7 @@ fn perplexity(parts: &[(f64, &CellStatistics)], sum: f64) -> f64 {
 }
 
 /// Every weight, to within the histogram's relative error, with the number of rows that have it; ascending.
-fn values_with_counts(parts: &[(f64, &CellStatistics)]) -> Vec<(f64, u64)> {
+pub(super) fn values_with_counts(parts: &[(f64, &CellStatistics)]) -> Vec<(f64, u64)> {
     let mut values = Vec::new();
     for (factor, cell) in parts {
         values.push((0.0, cell.histogram.zeros()));
