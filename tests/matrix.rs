@@ -1,6 +1,7 @@
 //! The planted-defect matrix: a clean log and logs with exactly one defect each, through the whole audit.
 //! The diagonal fires; what else fires is explained in the pages of the checks (a missing row thins its cell, say).
 
+use crate::overlap::with_table;
 use crate::support::{Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME};
 use counterweight::report::{Report, Status, Verdict};
 use counterweight::simulate::{Defect, World, columns, plant, rows};
@@ -8,14 +9,14 @@ use counterweight::simulate::{Defect, World, columns, plant, rows};
 const ROWS: usize = 6000;
 const SEED: u64 = 11;
 
-fn audit(defect: Option<&Defect>) -> Report {
+fn audit(defect: Option<&Defect>, regime: &str) -> Report {
     let mut log = rows(&World::telemetry(), ROWS, SEED);
     if let Some(defect) = defect {
         plant(&mut log, defect, SEED);
     }
     let sandbox = Sandbox::new();
     sandbox.write_log("logs.parquet", &columns(&log));
-    sandbox.write("regime.yaml", TELEMETRY_REGIME);
+    sandbox.write("regime.yaml", regime);
     // Without `columns:` the canonical names apply, so that a log may lack one.
     sandbox.write("audit.yaml", without_columns(TELEMETRY_AUDIT));
     sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{defect:?}: {problems}"))
@@ -101,21 +102,30 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
             "labelling-selection",
             Some(Defect::UnlabelledCell { cell: cell("writing", "expert"), every: 5 }),
         ),
+        ("clean, p_O declared", "", None),
+        (
+            "rows of one cell lost, p_O declared",
+            "observed-masses",
+            Some(Defect::ThinCell { cell: cell("writing", "expert"), keep: 300 }),
+        ),
         ("no id column", "label-integrity", Some(Defect::NoColumn("event_id".to_owned()))),
         ("no mechanism column", "mechanism-provenance", Some(Defect::NoColumn("mechanism".to_owned()))),
         ("no label column", "label-integrity", Some(Defect::NoColumn("label".to_owned()))),
     ];
+    let declared = with_table(|_| 1.0);
     let ids: Vec<&str> = counterweight::checks::CHECKS.iter().map(|check| check.id).chain(["waivers"]).collect();
     let mut grid = format!("columns: {}\n\n", ids.join(", "));
     for (name, caught_by, defect) in &defects {
-        let report = audit(defect.as_ref());
+        // Only a regime that states p_O can be contradicted by the counts.
+        let regime = if name.ends_with("p_O declared") { &declared } else { TELEMETRY_REGIME };
+        let report = audit(defect.as_ref(), regime);
         let statuses: String = report.checks.iter().map(|check| letter(check.status)).collect();
         let verdict = match report.verdict {
             Verdict::Pass => "pass",
             Verdict::Diagnostic => "diagnostic",
             Verdict::Block => "block",
         };
-        grid.push_str(&format!("{name:<32} {statuses} {verdict}\n"));
+        grid.push_str(&format!("{name:<36} {statuses} {verdict}\n"));
         if let Some(check) = report.checks.iter().find(|check| check.id == *caught_by) {
             assert_ne!(check.status, Status::Pass, "{name} is not caught by {caught_by}");
         } else {

@@ -223,7 +223,7 @@ fn policy(severity: Severity, when_not_logged: Option<Severity>, waivers: Vec<Wa
         fingerprint: String::new(),
         fail_on: FailOn::Block,
         checks: BTreeMap::from([("cell-support".to_owned(), own), ("waivers".to_owned(), waivers_check)]),
-        waivers,
         clip: Vec::new(),
+        waivers,
     }
 }

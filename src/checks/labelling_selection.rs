@@ -18,7 +18,7 @@ pub(super) static CHECK: Check = Check {
 };
 
 const REMEDY: &str = "log the probability with which each shown comparison was selected for labelling and map it under \
-    `logs.columns.inclusion`, or say under `logs.selection` how rows came to be labelled: routing, filters, sampling, instructions";
+    logs.columns.inclusion, or say under logs.selection how rows came to be labelled: routing, filters, sampling, instructions";
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let max_invalid = limits.number("max_invalid_share")?;
@@ -78,8 +78,7 @@ fn by_probability(statistics: &Statistics, counts: InclusionCounts, max_invalid:
 /// What the audit document says in words: declared, not tested.
 fn by_description(selection: Option<&str>) -> (Vec<Measure>, String) {
     const SHOWN: usize = 200;
-    let missing =
-        Measure::fault("selection into labelling not described", u64::from(selection.is_none()), Crossed::Warning);
+    let missing = Measure::fault("descriptions missing", u64::from(selection.is_none()), Crossed::Warning);
     let message = match selection {
         None => "the audit file does not say how rows were selected for labelling".to_owned(),
         Some(words) => {

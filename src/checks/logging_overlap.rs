@@ -139,7 +139,7 @@ fn message(evidence: &Evidence, logged: &LoggedPropensities, measures: &[Measure
 fn nothing_logged() -> Undetermined {
     Undetermined {
         message: "no audited row carries a valid logged propensity".to_owned(),
-        remedy: "log the probability of the ordered pair and map it under `logs.columns.propensity`".to_owned(),
+        remedy: "log the probability of the ordered pair and map it under logs.columns.propensity".to_owned(),
         not_logged: true,
         measures: Vec::new(),
     }

@@ -25,7 +25,6 @@ mod weight_tails;
 
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
-pub use observed_masses::p_value_of_table;
 
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;

@@ -275,8 +275,8 @@ pub struct Block {
     pub pair_ratios: Vec<f64>,
     /// The state of each row's logged g_O; empty when no propensity is mapped.
     pub propensities: Vec<PropensityState>,
-    /// Natural logarithm of each row's logged g_O, which a probability of a long sequence may need; meaningful only
-    /// where its state is valid. Empty when no propensity is mapped.
+    /// Natural logarithm of each row's logged g_O, which a probability of a long sequence may need; NaN where it is
+    /// not in (0, 1]. Empty when no propensity is mapped.
     pub ln_propensities: Vec<f64>,
     /// Each row's probability of having been selected for labelling, or NaN where what is logged is none (missing, not
     /// finite, not in (0, 1]); `None` when not mapped.

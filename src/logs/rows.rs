@@ -59,41 +59,44 @@ pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64])
         outcomes.push(reason.map_or(Outcome::Audited, Outcome::Excluded));
         pair_ratios.push(ratio);
     }
-    let ln_propensities = logged.as_ref().map_or_else(Vec::new, Logged::logarithms);
-    let first_row = piece.first_row;
-    let from = skip.partition_point(|row| *row < first_row);
-    for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
-        outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
-    }
-    let generators = match (&plan.generators, &logged) {
-        (Some((a, b)), Some(logged)) => {
-            let propensities = (0..rows).map(|row| logged.probabilities.plain(row)).collect();
-            Some(Generators { a: codes(piece, a)?, b: codes(piece, b)?, propensities })
-        }
-        _ => None,
-    };
+    exclude_duplicates(&mut outcomes, piece.first_row, skip);
     let keys = extra.further.iter().map(|(role, column)| Ok((*role, codes(piece, column)?)));
     let identity = |(role, integers, name): &(Role, bool, String)| {
         let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
         Ok((*role, keys))
     };
     Ok(Block {
-        first_row,
+        first_row: piece.first_row,
         outcomes,
         cell_of_row,
         cells,
         labels,
         pair_ratios,
-        ln_propensities,
+        ln_propensities: logged.as_ref().map_or_else(Vec::new, Logged::logarithms),
         propensities,
         inclusions,
         moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
-        generators,
+        generators: generators(plan, piece, logged.as_ref())?,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
         identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
     })
+}
+
+fn exclude_duplicates(outcomes: &mut [Outcome], first_row: u64, skip: &[u64]) {
+    let rows = outcomes.len();
+    let from = skip.partition_point(|row| *row < first_row);
+    for row in skip[from..].iter().map_while(|row| outcomes_index(*row, first_row, rows)) {
+        outcomes[row] = Outcome::Excluded(Exclusion::DuplicateId);
+    }
+}
+
+/// Both slots' generators, where they and g_O are mapped.
+fn generators(plan: &Plan, piece: &Piece<'_>, logged: Option<&Logged>) -> Result<Option<Generators>, Vec<Problem>> {
+    let (Some((a, b)), Some(logged)) = (&plan.generators, logged) else { return Ok(None) };
+    let propensities = (0..piece.batch.num_rows()).map(|row| logged.probabilities.plain(row)).collect();
+    Ok(Some(Generators { a: codes(piece, a)?, b: codes(piece, b)?, propensities }))
 }
 
 /// The index within the block of a row of the whole log, if it lies in the block.

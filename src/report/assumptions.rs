@@ -95,31 +95,32 @@ fn mechanisms(report: &Report) -> Assumption {
 }
 
 fn observed(report: &Report) -> Assumption {
-    let (status, by) = match report.regime.observed.as_str() {
-        "empirical" => {
-            ("counted", "counted from the audited rows; it says nothing about rows that never reached the log")
-        }
-        _ => ("declared", "the regime states the logged shares by design"),
-    };
-    Assumption {
-        name: "Logged shares of the cells",
-        meaning: "How often each cell was logged is known.".to_owned(),
-        status,
-        by: by.to_owned(),
+    let (name, meaning) = ("Logged shares of the cells", "How often each cell was logged is known.");
+    if report.regime.observed != "empirical" {
+        return tested(report, name, meaning, &["observed-masses"]);
     }
+    let by = match report.audit.columns.contains_key("inclusion") {
+        true => "counted from the audited rows, each one over its inclusion probability",
+        false => "counted from the audited rows; it says nothing about rows that never reached the log",
+    };
+    Assumption { name, meaning: meaning.to_owned(), status: "counted", by: by.to_owned() }
 }
 
 fn selection(report: &Report) -> Assumption {
-    let (status, by) = match &report.audit.selection {
-        Some(words) => ("declared", format!("the audit document: {words}")),
-        None => (
+    let logged = report.audit.columns.get("inclusion");
+    let (status, by) = match (logged, &report.audit.selection) {
+        (Some(column), _) => {
+            ("declared", format!("the logged inclusion probabilities, column {column}: rows count one over them"))
+        }
+        (None, Some(words)) => ("declared", format!("the audit document: {words}")),
+        (None, None) => (
             "not declared",
             "the audit document has no `selection`: say there how comparisons came to be labelled".to_owned(),
         ),
     };
     Assumption {
         name: "Selection into labelling",
-        meaning: "Which comparisons were labelled has nothing to do with the answer, given the covariates. Rows missing within a cell are never repaired by weighting.".to_owned(),
+        meaning: "Which comparisons were labelled has nothing to do with the answer, given the covariates (and the inclusion probabilities, where logged). Rows missing within a cell are never repaired by weighting.".to_owned(),
         status,
         by,
     }

@@ -6,6 +6,7 @@
 mod calibration;
 mod clipping;
 mod concentration;
+mod masses;
 mod sides;
 mod summary;
 mod tail;
@@ -13,6 +14,7 @@ mod tail;
 pub use calibration::{Calibration, CellCalibration, calibrate};
 pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
+pub use masses::{against_table, p_value_of_table};
 pub use sides::{Sides, share_of_side_a, sides};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
