@@ -5,6 +5,7 @@
 //! three times and the median printed: figures to read, not a test.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench program: its output is the point")]
 
+use counterweight::audit::Input;
 use counterweight::declare::{self, Declaration};
 use counterweight::logs::{self, write_parquet};
 use counterweight::simulate::{World, columns, rows};
@@ -36,8 +37,10 @@ fn main() {
     let duplicates = time("scan: duplicate ids", || logs::duplicates(&opened, &()).unwrap());
     time("SHA-256 of the log", || logs::digest(&log).unwrap());
     time("another target on the same statistics", || weights::weigh(&collected, regime));
-    time("whole audit, to the record", || audit::audit(&declaration, "2026-11-01".parse().unwrap(), &()).unwrap());
-    let record = audit::audit(&declaration, "2026-11-01".parse().unwrap(), &()).unwrap();
+    time("whole audit, to the record", || {
+        audit::audit(&declaration, Input::Rows, "2026-11-01".parse().unwrap(), &()).unwrap()
+    });
+    let record = audit::audit(&declaration, Input::Rows, "2026-11-01".parse().unwrap(), &()).unwrap().report;
     time("record to HTML", || report::html(&record).unwrap());
     println!("scan / decode {:.2}, duplicates / decode {:.2}", scan / decode, duplicates / decode);
 }

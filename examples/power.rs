@@ -32,7 +32,8 @@ fn audit(folder: &Path, n: usize, seed: u64, defect: Option<&Defect>) -> Result<
     }
     write_parquet(&folder.join("logs.parquet"), &columns(&log))?;
     let declaration: Declaration = declare::load(&folder.join("audit.yaml"), &[])?;
-    Ok(counterweight::audit::audit(&declaration, "2026-11-01".parse()?, &())?)
+    let input = counterweight::audit::Input::Rows;
+    Ok(counterweight::audit::audit(&declaration, input, "2026-11-01".parse()?, &())?.report)
 }
 
 /// Of clean logs of 2,000 rows, how many does each check not pass?

@@ -164,7 +164,7 @@ fn problems_of_all_documents_come_at_once() {
 
 #[test]
 fn every_command_answers_help_with_examples() {
-    for command in ["audit", "render", "checks", "explain", "schema", "completions"] {
+    for command in ["audit", "statistics", "render", "checks", "explain", "schema", "completions"] {
         let (stdout, _) = text(&self::command().args([command, "--help"]).output().unwrap());
         assert!(
             stdout.matches(&format!("counterweight {command}")).count() >= 3,

@@ -19,6 +19,7 @@ mod people;
 mod properties;
 mod references;
 mod report;
+mod shards;
 mod simulate;
 mod support;
 mod verdict;

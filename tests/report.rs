@@ -312,6 +312,7 @@ fn fixture() -> Report {
             selection: Some("every comparison shown was labelled".into()),
         },
         inputs: inputs(),
+        from_statistics: None,
         rows: Rows {
             read: 61_234,
             audited: 60_000,

@@ -40,7 +40,8 @@ impl Sandbox {
     /// The library's whole path, from the audit document to the record.
     pub(crate) fn audit(&self, name: &str) -> Result<Report, Problems> {
         let declaration = declare::load(&self.path(name), &[])?;
-        counterweight::audit::audit(&declaration, AS_OF.parse().unwrap(), &())
+        let input = counterweight::audit::Input::Rows;
+        Ok(counterweight::audit::audit(&declaration, input, AS_OF.parse().unwrap(), &())?.report)
     }
 
     /// The command, run in the folder.

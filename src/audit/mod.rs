@@ -1,4 +1,4 @@
-//! The library's front door: a declaration and its logs in, the record of the audit out.
+//! The library's front door: a declaration and its logs, or their statistics, in; the record of the audit out.
 //!
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
@@ -6,48 +6,185 @@
 mod people;
 mod record;
 
-use crate::checks::Evidence;
-use crate::declare::{Declaration, Problems};
-use crate::logs::{self, Progress};
-use crate::report::Report;
-use crate::statistics::groups;
+use crate::checks::{Basis, Evidence};
+use crate::declare::{Declaration, Problem, Problems, Role};
+use crate::logs::{self, Log, LogFile, Progress};
+use crate::report::{self, Report};
+use crate::statistics::groups::{self, Groups};
+use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::{statistics, verdict, weights};
 use chrono::NaiveDate;
+use std::path::{Path, PathBuf};
 
-/// Audits the logs that a declaration names.
+/// What an audit works from.
+#[derive(Debug, Clone, Copy)]
+pub enum Input<'a> {
+    /// The rows of the logs that the audit document names.
+    Rows,
+    /// Statistics files, merged in this order; the logs need not be there.
+    Statistics(&'a [StatisticsFile]),
+}
+
+/// A file of statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatisticsFile {
+    /// The name that reports show.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// What an audit leaves behind.
+#[derive(Debug, Clone)]
+pub struct Audited {
+    /// The record.
+    pub report: Report,
+    /// The statistics that it was made from: [`statistics::write`] keeps them.
+    pub statistics: Collected,
+}
+
+/// Audits what a declaration declares.
 ///
 /// `as_of` is the date that waivers and ages refer to: an input, so that the same inputs give the same record.
 ///
 /// # Errors
-/// Everything that keeps the audit from running: unreadable or malformed logs, columns that are not there, no rows.
-/// A log that runs but does not support the target is no error: its record says block.
-pub fn audit(declaration: &Declaration, as_of: NaiveDate, progress: &dyn Progress) -> Result<Report, Problems> {
+/// Everything that keeps the audit from running: unreadable or malformed logs or statistics, columns that are not there,
+/// no rows, statistics that do not fit together or do not fit the declaration. A log that runs but does not support the
+/// target is no error: its record says block.
+pub fn audit(
+    declaration: &Declaration,
+    input: Input<'_>,
+    as_of: NaiveDate,
+    progress: &dyn Progress,
+) -> Result<Audited, Problems> {
+    let (log, collected, files) = match input {
+        Input::Rows => {
+            let (log, collected) = scan(declaration, progress)?;
+            (Some(log), collected, Vec::new())
+        }
+        Input::Statistics(files) => {
+            let (collected, files) = read(declaration, files)?;
+            (None, collected, files)
+        }
+    };
+    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans } };
     let Declaration { audit, regime, policy, .. } = declaration;
-    let log = logs::open(audit, regime)?;
-    let duplicates = logs::duplicates(&log, progress)?;
-    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
-    let statistics = statistics::collect(&log, skip, progress)?;
-    let weights = weights::weigh(&statistics, regime);
-    let calibration = weights::calibrate(&statistics, regime);
-    // The second scan is only for these roles: without any of them there is nothing to sum by.
-    let context = weights::row_factors(&statistics, regime, &weights);
-    let groups = groups::ROLES
-        .iter()
-        .any(|role| log.mapped.contains_key(role))
-        .then(|| groups::collect(&log, skip, &context, &audit.identify, progress))
-        .transpose()?;
+    let weights = weights::weigh(&collected.statistics, regime);
+    let calibration = weights::calibrate(&collected.statistics, regime);
+    let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let evidence = Evidence {
         regime,
         audit,
-        mapped: &log.mapped,
-        statistics: &statistics,
-        duplicates: duplicates.as_ref(),
+        mapped: &collected.conditions.columns,
+        basis,
+        statistics: &collected.statistics,
+        duplicates: collected.duplicates.as_ref(),
         weights: &weights,
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);
-    let clipping = weights::clip_all(&statistics, &weights, &policy.clip);
-    record::record(declaration, &log, &evidence, &judgement, &clipping)
+    let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
+    let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
+    Ok(Audited { report, statistics: collected })
+}
+
+/// The second scan, for the roles that are summed by: without any of them there is nothing to do. From statistics, what it
+/// would find is unknown, which is said as if there were too many values to keep.
+fn groups(
+    declaration: &Declaration,
+    log: Option<&Log>,
+    collected: &Collected,
+    weights: &weights::Weights,
+    progress: &dyn Progress,
+) -> Result<Option<Groups>, Problems> {
+    let columns = &collected.conditions.columns;
+    let mapped: Vec<Role> = groups::ROLES.into_iter().filter(|role| columns.contains_key(role)).collect();
+    if mapped.is_empty() {
+        return Ok(None);
+    }
+    let Some(log) = log else {
+        return Ok(Some(Groups { roles: mapped.into_iter().map(|role| (role, None)).collect(), answers: None }));
+    };
+    let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let context = weights::row_factors(&collected.statistics, &declaration.regime, weights);
+    groups::collect(log, skip, &context, &declaration.audit.identify, progress).map(Some)
+}
+
+/// Scans the logs that a declaration names, and keeps where the statistics come from.
+///
+/// # Errors
+/// Unreadable or malformed logs, columns that are not there, no rows.
+pub fn collect(declaration: &Declaration, progress: &dyn Progress) -> Result<Collected, Problems> {
+    scan(declaration, progress).map(|(_, collected)| collected)
+}
+
+/// The log, and what the first scan leaves behind.
+fn scan(declaration: &Declaration, progress: &dyn Progress) -> Result<(Log, Collected), Problems> {
+    let Declaration { audit, regime, .. } = declaration;
+    let log = logs::open(audit, regime)?;
+    let duplicates = logs::duplicates(&log, progress)?;
+    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let statistics = statistics::collect(&log, skip, progress)?;
+    let sources = sources(&log, statistics.rows_read)?;
+    let conditions = Conditions::new(audit, regime, log.mapped.clone());
+    Ok((log, Collected { conditions, scans: 1, sources, duplicates, statistics }))
+}
+
+fn sources(log: &Log, rows_read: u64) -> Result<Vec<SourceFile>, Problems> {
+    let only = (log.files.len() == 1).then_some(rows_read);
+    let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows.or(only)));
+    logs.chain(log.responses_file().map(|file| source(SourceRole::Responses, file, file.rows))).collect()
+}
+
+fn source(role: SourceRole, file: &LogFile, rows: Option<u64>) -> Result<SourceFile, Problems> {
+    let sha256 = digest(&file.path, &file.name)?;
+    Ok(SourceFile { role, name: file.name.clone(), sha256, bytes: file.bytes, rows })
+}
+
+/// Reads statistics files, merges them and holds them against the declaration. Also gives the files as inputs.
+fn read(declaration: &Declaration, files: &[StatisticsFile]) -> Result<(Collected, Vec<report::Input>), Problems> {
+    let mut all = Vec::with_capacity(files.len());
+    let mut inputs = Vec::with_capacity(files.len());
+    let mut problems = Vec::new();
+    for file in files {
+        match read_one(declaration, file) {
+            Ok((collected, input)) => {
+                all.push((file.name.clone(), collected));
+                inputs.push(input);
+            }
+            Err(Problems(more)) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok((Collected::merge_all(all)?, inputs)) } else { Err(Problems(problems)) }
+}
+
+fn read_one(declaration: &Declaration, file: &StatisticsFile) -> Result<(Collected, report::Input), Problems> {
+    let StatisticsFile { name, path } = file;
+    let collected = statistics::read(path, name)?;
+    collected.fits(name, &declaration.audit, &declaration.regime)?;
+    let input = report::Input {
+        role: "statistics".to_owned(),
+        name: name.clone(),
+        sha256: digest(path, name)?,
+        bytes: std::fs::metadata(path).map_err(|error| unreadable(name, &error))?.len(),
+        rows: Some(collected.statistics.rows_read),
+    };
+    Ok((collected, input))
+}
+
+fn digest(path: &Path, name: &str) -> Result<String, Problems> {
+    logs::digest(path).map_err(|error| unreadable(name, &error))
+}
+
+fn unreadable(name: &str, error: &std::io::Error) -> Problems {
+    Problems(vec![Problem {
+        file: name.to_owned(),
+        position: None,
+        width: 1,
+        line: None,
+        message: format!("cannot be read for its digest: {error}"),
+        help: None,
+    }])
 }

@@ -1,28 +1,30 @@
 //! Results into the frozen types of the record.
 
 use super::people;
-use crate::checks::{Crossed, Direction, Evidence, Finding, Measure, Status};
-use crate::declare::{Declaration, FailOn, Levels, Observed, Pairs, Problem, Problems, Regime, Severity};
-use crate::logs::{self, Exclusion, Log, LogFile};
+use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
+use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity};
+use crate::logs::Exclusion;
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
+use crate::statistics::{Collected, pairs_name};
 use crate::verdict::{JudgedCheck, JudgedWaiver, Judgement, Verdict, WaiverState};
 use crate::weights::{CellCalibration, Clipped, Summary, TailShape, Weights};
 use std::path::Path;
 
-/// Puts the record together.
-///
-/// # Errors
-/// An input that can no longer be read for its digest.
+/// Puts the record together. `files` are the statistics files that the audit was made from, if it was.
 pub(super) fn record(
     declaration: &Declaration,
-    log: &Log,
+    (collected, files): (&Collected, &[report::Input]),
     evidence: &Evidence,
     judgement: &Judgement,
     clipping: &[(String, Clipped)],
-) -> Result<Report, Problems> {
+) -> Report {
     let Declaration { audit, regime, policy, settings } = declaration;
-    Ok(Report {
+    let from_statistics = match evidence.basis {
+        Basis::Rows => None,
+        Basis::Statistics { scans } => Some(report::StatisticsRecord { scans, sources: sources(collected).collect() }),
+    };
+    Report {
         schema: report::SCHEMA.to_owned(),
         tool: report::Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
         as_of: evidence.as_of.to_string(),
@@ -33,7 +35,7 @@ pub(super) fn record(
             FailOn::Diagnostic => "diagnostic".to_owned(),
         },
         settings: settings.clone(),
-        command: command(declaration, evidence),
+        command: command(declaration, files, evidence),
         regime: regime_record(regime, evidence),
         policy: report::PolicyRecord {
             name: policy.name.clone(),
@@ -44,10 +46,16 @@ pub(super) fn record(
         audit: report::AuditRecord {
             sha256: audit.source.sha256.clone(),
             logs: audit.logs.path.clone(),
-            columns: log.mapped.iter().map(|(role, column)| (role.name().to_owned(), column.clone())).collect(),
+            columns: collected
+                .conditions
+                .columns
+                .iter()
+                .map(|(role, column)| (role.name().to_owned(), column.clone()))
+                .collect(),
             selection: audit.logs.selection.clone(),
         },
-        inputs: inputs(declaration, log, evidence)?,
+        inputs: inputs(declaration, collected, files),
+        from_statistics,
         rows: rows(evidence),
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
         concentration: people::concentration(evidence),
@@ -58,7 +66,7 @@ pub(super) fn record(
         checks: judgement.checks.iter().map(check).collect(),
         candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
         waivers: judgement.waivers.iter().map(waiver).collect(),
-    })
+    }
 }
 
 fn verdict(verdict: Verdict) -> report::Verdict {
@@ -70,9 +78,21 @@ fn verdict(verdict: Verdict) -> report::Verdict {
 }
 
 /// The command that makes the record again, from the folder of the audit file: no path of this machine in it.
-fn command(declaration: &Declaration, evidence: &Evidence) -> String {
+fn command(declaration: &Declaration, files: &[report::Input], evidence: &Evidence) -> String {
     let settings: String = declaration.settings.iter().map(|setting| format!(" --set {setting}")).collect();
-    format!("counterweight audit {} --as-of {}{settings}", file_name(&declaration.audit.source.name), evidence.as_of)
+    let names: String = files.iter().map(|file| format!(" {}", shell_word(&file.name))).collect();
+    let statistics = if files.is_empty() { String::new() } else { format!(" --from-statistics{names}") };
+    let audit = file_name(&declaration.audit.source.name);
+    format!("counterweight audit {audit}{statistics} --as-of {}{settings}", evidence.as_of)
+}
+
+/// A name as one word of a POSIX shell.
+fn shell_word(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@%:,".contains(c);
+    if !name.is_empty() && name.chars().all(plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
 }
 
 fn file_name(path: &str) -> String {
@@ -103,11 +123,7 @@ fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
             .filter(|(_, cell)| cell.p_target > 0.0)
             .map(|(levels, cell)| report::ResolvedCell { cell: key(&regime.cells, levels), mass: cell.p_target })
             .collect(),
-        pairs: match &regime.pairs {
-            Pairs::Logged => "logged".to_owned(),
-            Pairs::Column(name) => format!("column:{name}"),
-            Pairs::UniformResponses => "uniform:responses".to_owned(),
-        },
+        pairs: pairs_name(&regime.pairs),
         observed: match regime.observed {
             Observed::Empirical => "empirical".to_owned(),
             Observed::Table(_) => "table".to_owned(),
@@ -127,7 +143,7 @@ fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
     }
 }
 
-fn inputs(declaration: &Declaration, log: &Log, evidence: &Evidence) -> Result<Vec<report::Input>, Problems> {
+fn inputs(declaration: &Declaration, collected: &Collected, files: &[report::Input]) -> Vec<report::Input> {
     let Declaration { audit, regime, policy, .. } = declaration;
     let document = |role: &str, name: String, source: &crate::declare::Source| report::Input {
         role: role.to_owned(),
@@ -141,28 +157,23 @@ fn inputs(declaration: &Declaration, log: &Log, evidence: &Evidence) -> Result<V
         document("regime", audit.regime.clone(), &regime.source),
         document("policy", audit.policy.clone(), &policy.source),
     ];
-    let only = (log.files.len() == 1).then_some(evidence.statistics.rows_read);
-    for file in &log.files {
-        inputs.push(report::Input { rows: file.rows.or(only), ..input("log", file)? });
+    if files.is_empty() {
+        inputs.extend(sources(collected));
+    } else {
+        inputs.extend_from_slice(files);
     }
-    if let Some(file) = log.responses_file() {
-        inputs.push(input("responses", file)?);
-    }
-    Ok(inputs)
+    inputs
 }
 
-fn input(role: &str, file: &LogFile) -> Result<report::Input, Problems> {
-    let sha256 = logs::digest(&file.path).map_err(|error| {
-        Problems(vec![Problem {
-            file: file.name.clone(),
-            position: None,
-            width: 1,
-            line: None,
-            message: format!("cannot be read for its digest: {error}"),
-            help: None,
-        }])
-    })?;
-    Ok(report::Input { role: role.to_owned(), name: file.name.clone(), sha256, bytes: file.bytes, rows: file.rows })
+/// The files that were scanned.
+fn sources(collected: &Collected) -> impl Iterator<Item = report::Input> {
+    collected.sources.iter().map(|file| report::Input {
+        role: file.role.name().to_owned(),
+        name: file.name.clone(),
+        sha256: file.sha256.clone(),
+        bytes: file.bytes,
+        rows: file.rows,
+    })
 }
 
 fn rows(evidence: &Evidence) -> report::Rows {

@@ -16,7 +16,7 @@ pub(super) static CHECK: Check = Check {
     title: "Integrity of the annotators",
     source: "Hoeffding (1963), JASA 58:13, theorems 1 and 4; Hoeffding (1956), Ann. Math. Statist. 27:713; Holm (1979)",
     page: include_str!("../../docs/checks/annotator-integrity.md"),
-    needs: &[Need::Column(Role::Annotator), Need::Weights],
+    needs: &[Need::Column(Role::Annotator), Need::Weights, Need::SecondScan],
     run,
 };
 

@@ -1,6 +1,6 @@
 //! Are the labels in their alphabet, and is every comparison in the log once?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Status, Undetermined, at_most, rows, share};
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, rows, share};
 use crate::logs::Exclusion;
 
 pub(super) static CHECK: Check = Check {
@@ -8,7 +8,7 @@ pub(super) static CHECK: Check = Check {
     title: "Label integrity",
     source: "Lemma (2026), sections 3 and 9",
     page: include_str!("../../docs/checks/label-integrity.md"),
-    needs: &[],
+    needs: &[Need::OneScan],
     run,
 };
 

@@ -58,6 +58,23 @@ pub enum Need {
     Column(Role),
     /// The weights of the audited rows sum to something that can be divided by.
     Weights,
+    /// The rows, for the second scan of them. The check runs without: what it can say then, it says.
+    SecondScan,
+    /// That all rows were scanned together. Without it a check can fail, but neither pass nor warn: what lies between two
+    /// scans is not known.
+    OneScan,
+}
+
+/// What an audit works from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// The rows, in one scan.
+    Rows,
+    /// Statistics files.
+    Statistics {
+        /// How many scans they come from.
+        scans: u64,
+    },
 }
 
 /// Everything that checks read.
@@ -69,9 +86,11 @@ pub struct Evidence<'a> {
     pub audit: &'a Audit,
     /// The roles that the log carries.
     pub mapped: &'a BTreeMap<Role, String>,
+    /// What the audit works from.
+    pub basis: Basis,
     /// What the scan left behind.
     pub statistics: &'a Statistics,
-    /// Copies of rows; `None` when no id is mapped.
+    /// Copies of rows; `None` when no id is mapped. From statistics, counts alone: its `rows` is empty.
     pub duplicates: Option<&'a Duplicates>,
     /// The weights under the declared target.
     pub weights: &'a Weights,
@@ -112,8 +131,56 @@ pub const WAIVERS_PAGE: &str = include_str!("../../docs/checks/waivers.md");
 pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding {
     let limits = Limits(&policy.limits);
     let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
-    let result = unmet.map_or_else(|| (check.run)(evidence, &limits), Err);
-    result.unwrap_or_else(Finding::from)
+    if let Some(unmet) = unmet {
+        return Finding::from(unmet);
+    }
+    let finding = (check.run)(evidence, &limits).unwrap_or_else(Finding::from);
+    match evidence.basis {
+        Basis::Rows => finding,
+        Basis::Statistics { scans } => without_rows(check, finding, scans),
+    }
+}
+
+/// What is left of a finding that was made from statistics: what fails, fails; what the log does not carry, rows would not
+/// add; anything else that the rows could change is undetermined.
+fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
+    let settled = finding.status == Status::Fail || finding.status == Status::NotApplicable;
+    let not_logged = finding.status == Status::Undetermined && finding.not_logged;
+    if settled || not_logged {
+        return finding;
+    }
+    if check.needs.contains(&Need::SecondScan) {
+        return Finding::from(needs_rows(finding.measures));
+    }
+    if scans > 1 && finding.status != Status::Undetermined && check.needs.contains(&Need::OneScan) {
+        return Finding::from(between_scans(finding, scans));
+    }
+    finding
+}
+
+fn needs_rows(measures: Vec<Measure>) -> Undetermined {
+    Undetermined {
+        message: "this needs the rows, and the audit was made from their statistics".to_owned(),
+        remedy: "audit the rows, without --from-statistics".to_owned(),
+        not_logged: false,
+        measures,
+    }
+}
+
+/// What looks well within each of several scans.
+fn between_scans(finding: Finding, scans: u64) -> Undetermined {
+    Undetermined {
+        message: format!(
+            "within each of the {scans} scans that the statistics come from: {}; what is in two of them cannot be seen \
+             without the rows",
+            finding.message
+        ),
+        remedy: "audit the rows, without --from-statistics, or collect the statistics of all shards in one scan: let \
+                 logs.path (or --logs) be the folder or glob that holds them"
+            .to_owned(),
+        not_logged: false,
+        measures: finding.measures,
+    }
 }
 
 fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {

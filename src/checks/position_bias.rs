@@ -11,7 +11,7 @@ pub(super) static CHECK: Check = Check {
     title: "Position bias",
     source: "Lemma (2026), sections 3 and 9; ratio estimator with clustered errors (Särndal, Swensson & Wretman 1992, section 5.7)",
     page: include_str!("../../docs/checks/position-bias.md"),
-    needs: &[Need::Column(Role::Prompt), Need::Weights],
+    needs: &[Need::Column(Role::Prompt), Need::Weights, Need::SecondScan],
     run,
 };
 

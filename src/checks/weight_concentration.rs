@@ -13,7 +13,7 @@ pub(super) static CHECK: Check = Check {
     title: "Concentration of the weight",
     source: "Lemma (2026), section 9; ratio of the k largest to all (concentration ratio)",
     page: include_str!("../../docs/checks/weight-concentration.md"),
-    needs: &[Need::Weights],
+    needs: &[Need::Weights, Need::SecondScan],
     run,
 };
 

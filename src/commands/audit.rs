@@ -1,8 +1,10 @@
 //! `counterweight audit`.
 
 use super::progress::Terminal;
+use super::statistics::{keep, relative_to};
 use super::{Failure, Format, print};
 use chrono::{NaiveDate, Utc};
+use counterweight::audit::{Input, StatisticsFile};
 use counterweight::logs::Progress;
 use counterweight::report::Report;
 use counterweight::{declare, report};
@@ -22,6 +24,10 @@ pub(crate) struct AuditOptions {
     pub(crate) as_of: Option<NaiveDate>,
     /// Overrides of the policy.
     pub(crate) settings: Vec<String>,
+    /// Where to keep the statistics, if anywhere.
+    pub(crate) statistics: Option<PathBuf>,
+    /// The statistics files to audit instead of the rows; none for the rows.
+    pub(crate) from_statistics: Vec<PathBuf>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -32,10 +38,20 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
     let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
     let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
-    let record = counterweight::audit::audit(&declaration, as_of, progress)?;
-    report::write_folder(&record, &out).map_err(|error| Failure(format!("error: {error}")))?;
-    answer(options, &record, &out)?;
-    Ok(u8::from(record.exit_code != 0))
+    let folder = &declaration.audit.folder;
+    let files: Vec<StatisticsFile> = options
+        .from_statistics
+        .iter()
+        .map(|path| StatisticsFile { name: relative_to(folder, path), path: path.clone() })
+        .collect();
+    let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
+    let audited = counterweight::audit::audit(&declaration, input, as_of, progress)?;
+    if let Some(path) = &options.statistics {
+        keep(&audited.statistics, path)?;
+    }
+    report::write_folder(&audited.report, &out).map_err(|error| Failure(format!("error: {error}")))?;
+    answer(options, &audited.report, &out)?;
+    Ok(u8::from(audited.report.exit_code != 0))
 }
 
 fn beside(audit: &Path) -> PathBuf {

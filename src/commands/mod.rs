@@ -3,9 +3,11 @@
 mod audit;
 mod checks;
 mod progress;
+mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
+pub(crate) use statistics::{StatisticsOptions, statistics};
 
 use counterweight::declare::{self, DocumentKind};
 use counterweight::report;

@@ -23,9 +23,11 @@ mod ndjson;
 mod parquet;
 mod responses;
 mod rows;
+mod table;
 mod write;
 
 pub use duplicates::duplicates;
+pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
 
 use crate::declare::{Audit, Levels, Problem, Problems, Regime, Role};
@@ -159,6 +161,11 @@ impl Exclusion {
         Exclusion::InvalidInclusion,
     ];
 
+    /// The reason with this name.
+    pub fn from_name(name: &str) -> Option<Exclusion> {
+        Exclusion::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
     /// The reason's name in reports, such as `duplicate_id`.
     pub fn name(self) -> &'static str {
         match self {
@@ -209,6 +216,14 @@ pub struct Month {
     pub year: u16,
     /// 1 to 12.
     pub month: u8,
+}
+
+impl Month {
+    /// The month of that year; `None` outside of 1970 to 2199, or where there is no such month.
+    pub fn new(year: i64, month: i64) -> Option<Month> {
+        let exists = (1970..=2199).contains(&year) && (1..=12).contains(&month);
+        exists.then_some(Month { year: u16::try_from(year).ok()?, month: u8::try_from(month).ok()? })
+    }
 }
 
 impl std::fmt::Display for Month {

@@ -118,7 +118,7 @@ fn is_dictionary_encoded(chunk: &ColumnChunkMetaData) -> bool {
 }
 
 /// The rows of each row group, if the footer does not contradict itself or the file's size.
-fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<Vec<u64>, String> {
+pub(super) fn check(metadata: &ParquetMetaData, bytes: u64) -> Result<Vec<u64>, String> {
     let mut groups = Vec::with_capacity(metadata.num_row_groups());
     for (index, group) in metadata.row_groups().iter().enumerate() {
         let rows = u64::try_from(group.num_rows()).map_err(|_| format!("counts negative rows in row group {index}"))?;
@@ -203,7 +203,7 @@ thread_local! {
 }
 
 /// Runs the decoder; `None` if it panicked.
-fn guarded<T>(decode: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn guarded<T>(decode: impl FnOnce() -> T) -> Option<T> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let before = std::panic::take_hook();

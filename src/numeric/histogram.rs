@@ -19,6 +19,8 @@ pub struct RelativeHistogram {
 const LOG_WIDTH: f64 = 0.001;
 /// Natural logarithm of 1e30, the edge of the range with a guaranteed error.
 const LOG_RANGE: f64 = 69.077_552_789_821_37;
+/// The buckets of the clamped range.
+const BUCKETS: std::ops::RangeInclusive<i32> = -69_078..=69_077;
 
 impl RelativeHistogram {
     /// Counts a value; `ln_value` is its natural logarithm (negative infinity for zero), which callers have at hand.
@@ -58,6 +60,30 @@ impl RelativeHistogram {
         }
     }
 
+    /// The histogram with that many zeros and these occupied buckets, as [`RelativeHistogram::occupied`] gives them.
+    /// `None` unless buckets ascend within the range, counts are positive and all of them together fit a `u64`.
+    pub fn from_parts(zeros: u64, occupied: &[(i32, u64)]) -> Option<RelativeHistogram> {
+        let ascending = occupied.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let in_range = occupied.iter().all(|(bucket, count)| BUCKETS.contains(bucket) && *count > 0);
+        occupied.iter().try_fold(zeros, |sum, (_, count)| sum.checked_add(*count))?;
+        let (Some((first, _)), Some((last, _))) = (occupied.first(), occupied.last()) else {
+            return Some(RelativeHistogram { zeros, ..RelativeHistogram::default() });
+        };
+        if !(ascending && in_range) {
+            return None;
+        }
+        let mut counts = vec![0; usize::try_from(last - first).ok()? + 1];
+        for (bucket, count) in occupied {
+            *counts.get_mut(usize::try_from(bucket - first).ok()?)? = *count;
+        }
+        Some(RelativeHistogram { zeros, first: *first, counts })
+    }
+
+    /// Values counted, zeros included.
+    pub fn total(&self) -> u64 {
+        self.zeros + self.counts.iter().sum::<u64>()
+    }
+
     /// Values counted as exactly zero.
     pub fn zeros(&self) -> u64 {
         self.zeros
@@ -82,7 +108,9 @@ impl RelativeHistogram {
         zeros.into_iter().chain(edges).collect()
     }
 
-    fn occupied(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+    /// The index and count of every occupied bucket, ascending: bucket i holds the values whose natural logarithm is in
+    /// \[i/1000, (i + 1)/1000), clamped to the range.
+    pub fn occupied(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
         (self.first..).zip(&self.counts).filter(|(_, count)| **count > 0).map(|(bucket, count)| (bucket, *count))
     }
 }

@@ -23,6 +23,16 @@ impl Sum {
         self.compensation += other.compensation;
     }
 
+    /// The running total and its compensation, from which [`Sum::from_parts`] makes the same sum.
+    pub fn parts(self) -> (f64, f64) {
+        (self.total, self.compensation)
+    }
+
+    /// The sum with these parts.
+    pub fn from_parts(total: f64, compensation: f64) -> Sum {
+        Sum { total, compensation }
+    }
+
     /// The sum.
     pub fn value(self) -> f64 {
         self.total + self.compensation

@@ -2,7 +2,7 @@
 
 /// Keeps the `capacity` largest values it is given, exactly, in bounded memory (twice the capacity), and knows below
 /// which value it may have forgotten some. Merging keeps the largest of both: associative and commutative, exactly.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Tail {
     capacity: usize,
     values: Vec<f64>,
@@ -10,10 +10,24 @@ pub struct Tail {
     floor: Option<f64>,
 }
 
+/// Equal are tails that keep the same values; the order in which they were given is forgotten.
+impl PartialEq for Tail {
+    fn eq(&self, other: &Tail) -> bool {
+        self.capacity == other.capacity && self.floor == other.floor && self.descending() == other.descending()
+    }
+}
+
 impl Tail {
     /// Keeps that many values.
     pub fn new(capacity: usize) -> Tail {
         Tail { capacity: capacity.max(1), values: Vec::new(), floor: None }
+    }
+
+    /// The tail that keeps these values and is complete above `floor` ([`Tail::complete_above`]); `None` when they are
+    /// more than a tail of this capacity ever keeps.
+    pub fn from_parts(capacity: usize, values: Vec<f64>, floor: Option<f64>) -> Option<Tail> {
+        let capacity = capacity.max(1);
+        (values.len() < capacity.saturating_mul(2)).then_some(Tail { capacity, values, floor })
     }
 
     /// Offers a value.

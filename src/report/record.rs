@@ -43,8 +43,10 @@ pub struct Report {
     pub policy: PolicyRecord,
     /// The audit document's own declarations that the reader needs.
     pub audit: AuditRecord,
-    /// Every file that was read: audit, regime, policy, log files, responses.
+    /// Every file that was read: audit, regime, policy, log files, responses; or statistics files.
     pub inputs: Vec<Input>,
+    /// Set when the audit was made from statistics files, not from the rows.
+    pub from_statistics: Option<StatisticsRecord>,
     /// What became of every row.
     pub rows: Rows,
     /// The weight summary; absent when no row is audited or no target cell is supported.
@@ -185,7 +187,7 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// `audit`, `regime`, `policy`, `log` or `responses`.
+    /// `audit`, `regime`, `policy`, `log`, `responses` or `statistics`.
     pub role: String,
     /// The path as written.
     pub name: String,
@@ -195,6 +197,16 @@ pub struct Input {
     pub bytes: u64,
     /// Its rows, where it has rows.
     pub rows: Option<u64>,
+}
+
+/// What the statistics files say that they were made from. None of it was read by the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatisticsRecord {
+    /// How many scans they come from. Copies of a row were looked for within each, not between them.
+    pub scans: u64,
+    /// The files that were scanned.
+    pub sources: Vec<Input>,
 }
 
 /// What became of every row.

@@ -48,6 +48,11 @@ fn heading(report: &Report, page: &Page) -> Vec<String> {
     if !report.settings.is_empty() {
         lines.extend(page.wrap(&format!("overridden with --set: {}", report.settings.join(", ")), 0));
     }
+    if let Some(made) = &report.from_statistics {
+        let scans =
+            if made.scans == 1 { "1 scan".to_owned() } else { format!("{} scans", format::integer(made.scans)) };
+        lines.extend(page.wrap(&format!("made from the statistics of {scans}, not from the rows"), 0));
+    }
     lines.extend(page.wrap(&rows_sentence(report), 0));
     lines.extend(page.wrap(&weights_sentence(report), 0));
     lines

@@ -1,17 +1,23 @@
 //! The table that one scan leaves behind: statistics of the pair ratio and the labels, cell by cell.
 //!
-//! Owns: what is accumulated per cell, its merge law, collecting it from a log. The declared target masses never enter,
-//! so that shards merge, and another target on the same log needs no second scan. What needs a weight for every row is a
-//! second scan with a bound of its own ([`groups`]), which is given the weights' factors and knows nothing of their making.
+//! Owns: what is accumulated per cell, its merge law, collecting it from a log, the file that keeps it. The declared
+//! target masses never enter, so that shards merge, and another target on the same log needs no second scan. What needs a
+//! weight for every row is a second scan with a bound of its own ([`groups`]), which is given the weights' factors and
+//! knows nothing of their making.
 //! Must never: know p_T, or keep anything whose size grows with the rows.
 
 mod answers;
 mod cell;
+mod collected;
+mod file;
 pub mod groups;
 mod overlap;
+mod validate;
 
 pub use answers::{AnnotatorAnswers, Comparison, compare};
 pub use cell::{CellStatistics, InverseInclusions, LabelCounts, RatioMoments, Shown, TAIL_CAPACITY};
+pub use collected::{Collected, Conditions, SourceFile, SourceRole, pairs_name};
+pub use file::{SCHEMA, read, write};
 pub use overlap::{Floor, LoggedPropensities, MAX_FLOORS};
 
 use crate::declare::{Levels, Problem, Problems, Role};
