@@ -64,6 +64,8 @@ fn degenerate_logs_never_pass() {
         ("one cell only", log(5000, |row| format!("{},x,0.5,0.5", label(row))), "unsupported-target-mass"),
         ("no cell of the target", log(5000, |row| format!("{},z,0.5,0.5", label(row))), "effective-sample-size"),
         ("all abstain", log(5000, |row| format!("abstain,{},0.5,0.5", level(row))), "effective-sample-size"),
+        ("every label a", log(5000, |row| format!("a,{},0.5,0.5", level(row))), "label-integrity"),
+        ("every label b", log(5000, |row| format!("b,{},0.5,0.5", level(row))), "label-integrity"),
         ("all ties", log(5000, |row| format!("tie,{},0.5,0.5", level(row))), "label-integrity"),
         ("every g_T zero", log(5000, |row| format!("{},{},0.5,0", label(row), level(row))), "effective-sample-size"),
         (

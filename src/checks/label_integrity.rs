@@ -30,6 +30,12 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         held("share of ties", labels.tie, labels.total(), "warn_tie_share", Crossed::Warning)?,
         held("share of abstentions", labels.abstain, labels.total(), "warn_abstain_share", Crossed::Warning)?,
     ];
+    let decided = labels.a + labels.b;
+    let one_sided = share(labels.a.max(labels.b), decided) > limits.number("max_side_share")?;
+    if decided > 0 {
+        let side = labels.a.max(labels.b);
+        measures.push(held("share of choices for one side", side, decided, "max_side_share", Crossed::Limit)?);
+    }
     let mut faults = vec![(unknown, "with a label outside the alphabet"), (missing, "without a label")];
     if let Some(duplicates) = evidence.duplicates {
         let copies = duplicates.identical + duplicates.conflicting;
@@ -50,7 +56,14 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     let named: Vec<String> =
         faults.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", rows(*n))).collect();
-    let message = if named.is_empty() {
+    let message = if named.is_empty() && one_sided {
+        format!(
+            "{} choices, {} for a and {} for b: not a record of choices",
+            super::thousands(decided),
+            super::thousands(labels.a),
+            super::thousands(labels.b)
+        )
+    } else if named.is_empty() {
         format!(
             "{} labelled a, b or tie, {} abstained, no copies",
             super::thousands(statistics.labelled()),
