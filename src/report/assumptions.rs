@@ -51,7 +51,7 @@ fn overlap(report: &Report) -> Assumption {
 
 fn pair_support(report: &Report) -> Assumption {
     let (status, by) = match report.missing_pair_mass {
-        Some(_) => ("tested", "missing pair mass, section 7"),
+        Some(_) => ("tested", "missing pair mass, under Support"),
         None if report.regime.pairs == "logged" => ("declared", "the regime: the target pairs are the logged pairs"),
         None => ("untestable", "this log does not say which pairs could have been shown"),
     };
@@ -88,7 +88,7 @@ fn mechanisms(report: &Report) -> Assumption {
         },
         _ => Assumption {
             status: "declared",
-            by: format!("the declared mechanisms, section 3; not computed: {}", averages.by),
+            by: format!("the declared mechanisms, under The declared regime; not computed: {}", averages.by),
             ..averages
         },
     }

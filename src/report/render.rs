@@ -10,22 +10,41 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, Undefi
 use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use std::fmt::Write;
 
-/// The body and its sections, one partial each, in reading order.
-const TEMPLATES: [(&str, &str); 14] = [
+/// What is no section: the body, the decision box, and what sections share.
+const TEMPLATES: [(&str, &str); 3] = [
     ("report.md", include_str!("../../templates/report.md")),
     ("decision.md", include_str!("../../templates/decision.md")),
-    ("summary.md", include_str!("../../templates/summary.md")),
-    ("scope.md", include_str!("../../templates/scope.md")),
-    ("regime.md", include_str!("../../templates/regime.md")),
-    ("rows.md", include_str!("../../templates/rows.md")),
-    ("assumptions.md", include_str!("../../templates/assumptions.md")),
-    ("checklist.md", include_str!("../../templates/checklist.md")),
-    ("support.md", include_str!("../../templates/support.md")),
     ("cell.md", include_str!("../../templates/cell.md")),
-    ("weights.md", include_str!("../../templates/weights.md")),
-    ("findings.md", include_str!("../../templates/findings.md")),
-    ("waivers.md", include_str!("../../templates/waivers.md")),
-    ("reproduction.md", include_str!("../../templates/reproduction.md")),
+];
+
+/// A section of the report: templates give its number with `section(id)` and its heading with `heading(id)`.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    template: &'static str,
+}
+
+/// The sections in reading order; the order gives the numbers.
+const SECTIONS: [Section; 11] = [
+    Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
+    Section {
+        id: "scope",
+        title: "Scope, and what this audit cannot show",
+        template: include_str!("../../templates/scope.md"),
+    },
+    Section { id: "regime", title: "The declared regime", template: include_str!("../../templates/regime.md") },
+    Section { id: "rows", title: "Provenance and row accounting", template: include_str!("../../templates/rows.md") },
+    Section {
+        id: "assumptions",
+        title: "Assumptions register",
+        template: include_str!("../../templates/assumptions.md"),
+    },
+    Section { id: "checklist", title: "Checklist", template: include_str!("../../templates/checklist.md") },
+    Section { id: "support", title: "Support", template: include_str!("../../templates/support.md") },
+    Section { id: "weights", title: "Weights", template: include_str!("../../templates/weights.md") },
+    Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
+    Section { id: "waivers", title: "Waivers", template: include_str!("../../templates/waivers.md") },
+    Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
 ];
 const SHELL: &str = include_str!("../../templates/shell.html");
 const STYLE: &str = include_str!("../../templates/style.css");
@@ -87,7 +106,29 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     for (name, source) in TEMPLATES {
         templates.add_template(name, source)?;
     }
+    for section in &SECTIONS {
+        templates.add_template(section.id, section.template)?;
+    }
+    templates.add_function("section", |id: &str| numbered(id).map(|(number, _)| number));
+    templates.add_function("heading", |id: &str| numbered(id).map(|(_, heading)| safe(format!("## {heading}"))));
+    templates.add_global("sections", contents());
     Ok(templates)
+}
+
+/// A section's number and its numbered title.
+fn numbered(id: &str) -> Result<(usize, String), Error> {
+    let found = (1_usize..).zip(&SECTIONS).find(|(_, section)| section.id == id);
+    let missing = || Error::new(ErrorKind::InvalidOperation, format!("there is no section `{id}`"));
+    found.map(|(number, section)| (number, format!("{number}. {}", section.title))).ok_or_else(missing)
+}
+
+/// The sections as the contents list names them.
+fn contents() -> Value {
+    let item = |(number, section): (usize, &Section)| {
+        let title = format!("{number}. {}", section.title);
+        context! { template => section.id, anchor => safe(anchor_of(&title)), title => safe(title) }
+    };
+    (1_usize..).zip(&SECTIONS).map(item).collect()
 }
 
 fn write_escaped(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
@@ -162,6 +203,11 @@ fn anchor(events: &[Event<'_>]) -> String {
     let heading = events.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
     let text: String =
         heading.filter_map(|event| if let Event::Text(text) = event { Some(&**text) } else { None }).collect();
+    anchor_of(&text)
+}
+
+/// The anchor of a heading, as the usual Markdown viewers form it.
+fn anchor_of(text: &str) -> String {
     let kept = text.to_lowercase().replace(' ', "-");
     kept.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
 }
