@@ -14,6 +14,7 @@ mod degenerate;
 mod evidence;
 mod logs;
 mod matrix;
+mod newton;
 mod overlap;
 mod people;
 mod properties;
