@@ -15,6 +15,7 @@ mod estimate;
 mod evidence;
 mod logs;
 mod matrix;
+mod newton;
 mod overlap;
 mod people;
 mod properties;
