@@ -82,7 +82,7 @@ fn log_probabilities_are_sums_of_tokens_and_what_is_none_is_missing_and_counted(
     assert_eq!((one.incumbent, one.beta, one.unusable), (true, Some(0.1), 1));
     // -2 - (-3): the first token has no number of its own; a hole later on makes the sum missing; 0.5 is no logarithm.
     assert!(one.shift_a[1].is_nan());
-    assert_eq!([one.shift_a[0], one.shift_a[2]], [1.0, 2.0]);
+    assert_eq!(vec![one.shift_a[0], one.shift_a[2]], [1.0, 2.0]);
     assert_eq!((one.shift_b[0], one.shift_b[1]), (0.5, 1.0));
     assert!(one.shift_b[2].is_nan());
     assert_eq!(table.policies[1].shift_a, [0.0, 0.0, 0.0]);
