@@ -74,6 +74,10 @@ pub fn audit(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let evaluation = comparisons.as_ref().map(|comparisons| {
+        let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
+        estimate::evaluate(comparisons, regime, &policy.clip, pair_bound)
+    });
     let evidence = Evidence {
         regime,
         audit,
@@ -85,6 +89,7 @@ pub fn audit(
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
         comparisons: comparisons.as_ref(),
+        evaluation: evaluation.as_ref(),
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);

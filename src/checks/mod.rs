@@ -4,6 +4,8 @@
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
 mod annotator_integrity;
+mod candidate_completeness;
+mod candidates;
 mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
@@ -13,12 +15,16 @@ mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
 mod mechanism_provenance;
+mod observational_reversal;
 mod observed_masses;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod rank_stability;
 mod regime_declaration;
 mod required_fields;
+mod slice_regression;
+mod target_regression;
 mod unsupported_target_mass;
 mod weight_concentration;
 mod weight_tails;
@@ -27,7 +33,7 @@ pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
-use crate::estimate::Comparisons;
+use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
@@ -103,12 +109,14 @@ pub struct Evidence<'a> {
     pub groups: Option<&'a Groups>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
+    /// What they say about the candidates with log-probabilities.
+    pub evaluation: Option<&'a Evaluation>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 18] = [
+pub static CHECKS: [&Check; 23] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
@@ -127,6 +135,11 @@ pub static CHECKS: [&Check; 18] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &candidate_completeness::CHECK,
+    &target_regression::CHECK,
+    &slice_regression::CHECK,
+    &observational_reversal::CHECK,
+    &rank_stability::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.

@@ -29,6 +29,8 @@ pub struct Evaluation {
     /// The largest weight that can occur by design; `None` where a mechanism declares no bound on the pair ratio, or rows
     /// were selected for labelling.
     pub largest_weight: Option<f64>,
+    /// The share of each critical slice's p_T without a labelled row of positive weight; 1 where the target gives it none.
+    pub slice_unsupported: Vec<f64>,
     /// What rows are grouped by, with the number of groups.
     pub clusters: Vec<(String, u64)>,
     /// The largest share of the weight on the ten prompts with most; `None` without prompts.
@@ -169,7 +171,8 @@ pub fn evaluate(table: &Comparisons, regime: &Regime, caps: &[Cap], pair_bound: 
     Evaluation {
         n: rows.len() as u64,
         n_eff,
-        unsupported: unsupported(table),
+        unsupported: unsupported(table, |_| true).0,
+        slice_unsupported: regime.critical.iter().map(|slice| slice_unsupported(table, regime, slice)).collect(),
         largest_weight,
         clusters: table.clusters.iter().map(|own| (own.role.clone(), own.count as u64)).collect(),
         top_prompts_share: table.prompt.as_ref().and_then(|prompt| top_share(prompt, &table.weight)),
@@ -337,15 +340,24 @@ fn moments(weights: &[f64]) -> (f64, f64, f64) {
     if sum > 0.0 && squares.is_finite() { (sum * sum / squares, squares / n, sum / n) } else { (0.0, 0.0, 0.0) }
 }
 
-fn unsupported(table: &Comparisons) -> f64 {
+/// p_T of the cells among those that `holds` picks that have no row of positive weight, and of all of them.
+fn unsupported(table: &Comparisons, holds: impl Fn(usize) -> bool) -> (f64, f64) {
     let mut seen = vec![false; table.cells.len()];
     for (cell, weight) in table.cell.iter().zip(&table.weight) {
         if let Some(seen) = seen.get_mut(*cell as usize).filter(|_| *weight > 0.0) {
             *seen = true;
         }
     }
+    let picked = || table.p_target.iter().zip(&seen).enumerate().filter(|(cell, _)| holds(*cell));
+    let without = picked().filter(|(_, (_, seen))| !**seen).map(|(_, (mass, _))| mass).sum::<f64>();
     // A share of at most 1, whatever the rounding of the masses' sum.
-    table.p_target.iter().zip(seen).filter(|(_, seen)| !seen).map(|(mass, _)| mass).sum::<f64>().min(1.0)
+    (without.min(1.0), picked().map(|(_, (mass, _))| mass).sum())
+}
+
+fn slice_unsupported(table: &Comparisons, regime: &Regime, slice: &Slice) -> f64 {
+    let inside = |cell: usize| table.cells.get(cell).is_some_and(|levels| lies_in(slice, levels, &regime.cells));
+    let (without, mass) = unsupported(table, inside);
+    if mass > 0.0 { (without / mass).min(1.0) } else { 1.0 }
 }
 
 /// max p_T/p_O over the cells of the target, times the bound on g_T/g_O by design. `None` where a logged weight exceeds it.
@@ -370,15 +382,17 @@ fn limits(table: &Comparisons, caps: &[Cap]) -> Vec<(String, f64)> {
     caps.iter().filter_map(|cap| Some((cap.text.clone(), usable(cap)?))).collect()
 }
 
+/// Whether a cell lies in a slice.
+fn lies_in(slice: &Slice, levels: &[String], covariates: &[String]) -> bool {
+    slice.iter().all(|(covariate, level)| {
+        let at = covariates.iter().position(|name| name == covariate);
+        at.and_then(|at| levels.get(at)) == Some(level)
+    })
+}
+
 fn slices(table: &Comparisons, regime: &Regime) -> Vec<(Slice, Vec<u32>)> {
-    let holds = |slice: &Slice, levels: &[String]| {
-        slice.iter().all(|(covariate, level)| {
-            let at = regime.cells.iter().position(|name| name == covariate);
-            at.and_then(|at| levels.get(at)) == Some(level)
-        })
-    };
     let of = |slice: &Slice| {
-        let inside: Vec<bool> = table.cells.iter().map(|levels| holds(slice, levels)).collect();
+        let inside: Vec<bool> = table.cells.iter().map(|levels| lies_in(slice, levels, &regime.cells)).collect();
         let rows = (0_u32..).zip(&table.cell).filter(|(_, cell)| inside.get(**cell as usize) == Some(&true));
         (slice.clone(), rows.map(|(row, _)| row).collect())
     };
