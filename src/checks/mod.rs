@@ -5,6 +5,7 @@
 
 mod annotator_integrity;
 mod cell_support;
+mod change_management;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
@@ -26,6 +27,7 @@ mod weight_tails;
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
+use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
@@ -98,13 +100,16 @@ pub struct Evidence<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Sums by prompt, annotator and user; `None` when none of them is mapped.
     pub groups: Option<&'a Groups>,
+    /// What changed since the baseline, the results of checks left out; `None` without a baseline.
+    pub changes: Option<&'a [Change]>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 18] = [
+pub static CHECKS: [&Check; 19] = [
     &regime_declaration::CHECK,
+    &change_management::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
@@ -211,6 +216,14 @@ impl Limits<'_> {
     fn number(&self, key: &'static str) -> Result<f64, Undetermined> {
         match self.0.get(key) {
             Some(Limit::Number(value)) => Ok(*value),
+            _ => Err(Undetermined::missing_limit(key)),
+        }
+    }
+
+    /// The word under that name.
+    fn text(&self, key: &'static str) -> Result<&str, Undetermined> {
+        match self.0.get(key) {
+            Some(Limit::Text(text)) => Ok(text),
             _ => Err(Undetermined::missing_limit(key)),
         }
     }
