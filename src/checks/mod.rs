@@ -7,6 +7,7 @@ mod annotator_integrity;
 mod candidate_completeness;
 mod candidates;
 mod cell_support;
+mod change_management;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
@@ -32,6 +33,7 @@ mod weight_tails;
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
+use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
@@ -107,6 +109,8 @@ pub struct Evidence<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Sums by prompt, annotator and user; `None` when none of them is mapped.
     pub groups: Option<&'a Groups>,
+    /// What changed since the baseline, the results of checks left out; `None` without a baseline.
+    pub changes: Option<&'a [Change]>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
     /// What they say about the candidates with log-probabilities.
@@ -116,8 +120,9 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 23] = [
+pub static CHECKS: [&Check; 24] = [
     &regime_declaration::CHECK,
+    &change_management::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
@@ -233,6 +238,14 @@ impl Limits<'_> {
     fn number(&self, key: &'static str) -> Result<f64, Undetermined> {
         match self.0.get(key) {
             Some(Limit::Number(value)) => Ok(*value),
+            _ => Err(Undetermined::missing_limit(key)),
+        }
+    }
+
+    /// The word under that name.
+    fn text(&self, key: &'static str) -> Result<&str, Undetermined> {
+        match self.0.get(key) {
+            Some(Limit::Text(text)) => Ok(text),
             _ => Err(Undetermined::missing_limit(key)),
         }
     }
