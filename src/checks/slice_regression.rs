@@ -29,7 +29,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     }
     let (margin, alpha) = (limits.number("margin")?, limits.number("alpha")?);
     let (mut measures, mut unknown) = (Vec::new(), Vec::new());
-    let mut told: Vec<(Crossed, String)> = Vec::new();
+    let mut told: Vec<(Crossed, f64, String)> = Vec::new();
     for comparison in &evaluation.comparisons {
         let mut known: Vec<(&Slice, &Estimate, (f64, f64))> = Vec::new();
         for ((slice, estimate), unsupported) in comparison.slices.iter().zip(&evaluation.slice_unsupported) {
@@ -45,7 +45,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         for ((slice, estimate, ends), p_value) in known.into_iter().zip(holm(&p_values)) {
             let own = judged(comparison, slice, (estimate, ends), (p_value, alpha), margin);
             let worst = own.iter().map(|measure| measure.crossed).max().unwrap_or(Crossed::Nothing);
-            told.push((worst, format!("{}: {}", about(comparison, slice), worded(estimate, ends))));
+            told.push((worst, estimate.estimate, format!("{}: {}", about(comparison, slice), worded(estimate, ends))));
             measures.extend(own);
         }
     }
@@ -80,12 +80,12 @@ fn judged(
     measures.map(|measure| measure.of_rows(estimate.n).about(&about)).into()
 }
 
-fn message(mut told: Vec<(Crossed, String)>, measures: &[Measure]) -> String {
+fn message(mut told: Vec<(Crossed, f64, String)>, measures: &[Measure]) -> String {
     const SHOWN: usize = 3;
-    told.sort_by_key(|(worst, _)| std::cmp::Reverse(*worst));
-    let of = |wanted: Crossed| told.iter().filter(|(worst, _)| *worst == wanted).count();
+    told.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
+    let of = |wanted: Crossed| told.iter().filter(|(worst, ..)| *worst == wanted).count();
     let (worse, open) = (of(Crossed::Limit), of(Crossed::Warning));
-    let first: Vec<&str> = told.iter().take(SHOWN).map(|(_, sentence)| sentence.as_str()).collect();
+    let first: Vec<&str> = told.iter().take(SHOWN).map(|(.., sentence)| sentence.as_str()).collect();
     let (first, questions) = (first.join("; "), measures.len() / 4);
     match (worse, open) {
         (0, 0) => format!("no regression in {questions} comparisons of critical slices, the worst {first}"),
