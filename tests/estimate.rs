@@ -460,3 +460,26 @@ fn candidates_that_are_only_fitted_or_alone_leave_nothing_to_compare() {
         assert_eq!(check(&report, id).status, Status::NotApplicable, "{id}");
     }
 }
+
+/// The candidates' doubly robust notes under a regime's pairs and an audit document.
+fn robust_note(pairs: &str, audit: &str) -> String {
+    let sandbox = sandbox(audit);
+    sandbox.write("regime.yaml", REGIME.replace("pairs: {column: g}", pairs));
+    let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let robust = report.candidates[0].estimators.iter().find(|own| own.name == "doubly robust").unwrap();
+    assert!(robust.estimate.is_none());
+    robust.note.clone().unwrap()
+}
+
+#[test]
+fn why_there_is_no_doubly_robust_estimate_is_said() {
+    let uniform = "pairs: {uniform: responses}";
+    let logged = audit(LOGGED, "  responses: responses.ndjson\n");
+    assert!(
+        robust_note("pairs: {column: g}", &logged).starts_with("not applicable: the target's pairs are not listed")
+    );
+    let sampled = audit(LOGGED, "  target_sample: prompts.ndjson\n");
+    assert!(robust_note("pairs: {column: g}", &sampled).contains("target sample"));
+    // Prompt q has a single response, so its row has no g_T; the two others are of one prompt: nothing to fit on.
+    assert!(robust_note(uniform, &logged).contains("cannot be fitted"));
+}
