@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
+//! `audit`, `report`, `verdict`, `checks`, `refit`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
 //! a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod audit;
@@ -19,6 +19,7 @@ pub mod checks;
 pub mod declare;
 pub mod logs;
 pub mod numeric;
+pub mod refit;
 pub mod report;
 pub mod simulate;
 pub mod statistics;
