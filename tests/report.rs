@@ -288,6 +288,8 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 
 fn fixture() -> Report {
     Report {
+        refits: Vec::new(),
+        frontier: Vec::new(),
         schema: SCHEMA.into(),
         tool: Tool { name: "counterweight".into(), version: "0.1.0".into() },
         as_of: "2026-11-23".into(),

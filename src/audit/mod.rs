@@ -5,11 +5,13 @@
 
 mod people;
 mod record;
+mod refits;
 
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
 use crate::logs::{self, Log, LogFile, Progress};
+use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
@@ -42,6 +44,8 @@ pub struct Audited {
     pub report: Report,
     /// The statistics that it was made from: [`statistics::write`] keeps them.
     pub statistics: Collected,
+    /// The fitted policies by candidate.
+    pub policies: Vec<(String, Artefact)>,
 }
 
 /// Audits what a declaration declares.
@@ -56,6 +60,20 @@ pub fn audit(
     declaration: &Declaration,
     input: Input<'_>,
     as_of: NaiveDate,
+    progress: &dyn Progress,
+) -> Result<Audited, Problems> {
+    audit_resumable(declaration, input, as_of, None, progress)
+}
+
+/// [`audit`], with a folder that keeps finished fits of candidates: a run that was cut off goes on from there.
+///
+/// # Errors
+/// Those of [`audit`].
+pub fn audit_resumable(
+    declaration: &Declaration,
+    input: Input<'_>,
+    as_of: NaiveDate,
+    checkpoints: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Audited, Problems> {
     let (log, collected, files) = match input {
@@ -73,7 +91,8 @@ pub fn audit(
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), checkpoints, progress);
     let evidence = Evidence {
         regime,
         audit,
@@ -85,12 +104,14 @@ pub fn audit(
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
         comparisons: comparisons.as_ref(),
+        refits: &refits,
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
     let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
-    Ok(Audited { report, statistics: collected })
+    let policies = refits::artefacts(declaration, log.as_ref(), &refits);
+    Ok(Audited { report, statistics: collected, policies })
 }
 
 /// The second scan, for the roles that are summed by: without any of them there is nothing to do. From statistics, what it

@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::people;
+use super::{people, refits};
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity};
 use crate::logs::Exclusion;
@@ -65,6 +65,8 @@ pub(super) fn record(
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
         candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+        refits: refits::records(evidence.refits),
+        frontier: refits::points(evidence.refits),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

@@ -8,15 +8,18 @@ mod cell_support;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
+mod frontier_stability;
 mod generator_balance;
 mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
 mod mechanism_provenance;
 mod observed_masses;
+mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod refit_shift;
 mod regime_declaration;
 mod required_fields;
 mod unsupported_target_mass;
@@ -29,6 +32,7 @@ pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermi
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::Comparisons;
 use crate::logs::Duplicates;
+use crate::refit::Refit;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
 use crate::weights::{Calibration, Weights};
@@ -103,12 +107,14 @@ pub struct Evidence<'a> {
     pub groups: Option<&'a Groups>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
+    /// The candidates that were to be fitted, in the order declared.
+    pub refits: &'a [Refit],
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 18] = [
+pub static CHECKS: [&Check; 21] = [
     &regime_declaration::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
@@ -127,6 +133,9 @@ pub static CHECKS: [&Check; 18] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &refit_shift::CHECK,
+    &frontier_stability::CHECK,
+    &overfit_margin::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.

@@ -14,6 +14,7 @@ mod folder;
 mod format;
 mod json;
 mod record;
+mod refit;
 mod render;
 mod summary;
 mod view;

@@ -4,6 +4,7 @@ use super::assumptions::{Assumption, register};
 use super::figures;
 use super::format;
 use super::record::{CellKey, CellRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict};
+use super::refit::{RefitView, refits};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -33,6 +34,7 @@ pub(super) struct View<'a> {
     target_form: &'static str,
     weight_figure: Option<String>,
     cell_figure: Option<String>,
+    refits: Vec<RefitView<'a>>,
 }
 
 /// A verdict in words.
@@ -108,6 +110,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         cells: fold(cells.iter().map(|record| CellRow { levels: levels(covariates, &record.cell), record }).collect()),
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
         assumptions: register(report),
+        refits: refits(report),
         quantiles: quantiles(report),
         outside: report
             .cells
