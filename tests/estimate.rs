@@ -1,9 +1,13 @@
 //! Candidates under the target: the rows they are judged on, estimators against references, and what a reader is told.
 
+use crate::references::{assert_close, number, numbers, reference};
 use crate::support::Sandbox;
 use counterweight::audit::comparisons;
 use counterweight::declare;
-use counterweight::estimate::{Answer, Comparisons};
+use counterweight::estimate::{
+    Answer, Clusters, Comparisons, IntervalMethod, Sample, doubly_robust_scores, finite_sample_bound, ips, mean,
+    mean_of_scores,
+};
 use counterweight::logs::Codes;
 
 const REGIME: &str = "schema: counterweight/regime/v1\nname: test\nversion: 1.0.0\neffective: 2026-10-01\nowner: Test\n\
@@ -127,4 +131,143 @@ fn what_candidates_need_and_is_not_there_is_said() {
     assert!(error.contains("there is no column `owl`"), "{error}");
     let error = wrong(&LOGGED.replace("b: fb", "b: na"), "");
     assert!(error.contains("not equally many in every row"), "{error}");
+}
+
+fn rows_of(weights: &[f64]) -> Vec<u32> {
+    (0..u32::try_from(weights.len()).unwrap()).collect()
+}
+
+fn grouped(codes: &[u32]) -> Clusters {
+    let count = codes.iter().max().map_or(0, |top| *top as usize + 1);
+    Clusters { role: "prompt".to_owned(), codes: codes.to_vec(), count }
+}
+
+fn integers(value: &serde_json::Value) -> Vec<u32> {
+    numbers(value).iter().map(|number| *number as u32).collect()
+}
+
+#[test]
+fn standard_errors_agree_with_survey() {
+    let reference = reference("snips_se");
+    let tolerance = number(&reference["relative_tolerance"]);
+    let (weights, values) = (numbers(&reference["weights"]), numbers(&reference["values"]));
+    let (rows, expected) = (rows_of(&weights), &reference["expected"]);
+    let clusters = [grouped(&integers(&reference["clusters"]))];
+    let sample =
+        Sample { rows: &rows, weights: &weights, factors: &weights, clusters: &clusters, largest_weight: None };
+    let found = mean(&sample, &values, (0.0, 1.0)).unwrap();
+    assert_close(found.estimate, number(&expected["mean"]), tolerance, "mean");
+    assert_close(found.se_by_row.unwrap(), number(&expected["se_rows"]), tolerance, "by row");
+    assert_close(found.se.unwrap(), number(&expected["se_clusters"]), tolerance, "by cluster");
+    assert_close(found.n_eff, number(&expected["n_eff"]), tolerance, "n_eff");
+    let interval = found.interval.unwrap();
+    assert_eq!((interval.method, found.freedom), (IntervalMethod::Student, 7.0));
+    assert_close(interval.low, number(&expected["interval"][0]), tolerance, "low");
+    assert_close(interval.high, number(&expected["interval"][1]), tolerance, "high");
+    // Scaling all weights changes nothing.
+    let scaled: Vec<f64> = weights.iter().map(|weight| weight * 1e140).collect();
+    let again = mean(&Sample { weights: &scaled, ..sample }, &values, (0.0, 1.0)).unwrap();
+    assert_close(again.se.unwrap(), found.se.unwrap(), 1e-12, "scaled");
+    // Weights of 1: the observational mean is inverse propensity weighting with factors of 1.
+    let ones = vec![1.0; weights.len()];
+    let ips = ips(&Sample { factors: &ones, clusters: &[], ..sample }, &values).unwrap();
+    assert_close(ips.estimate, number(&expected["ips_mean"]), tolerance, "ips");
+}
+
+#[test]
+fn off_policy_estimators_agree_with_the_open_bandit_pipeline() {
+    let reference = reference("off_policy");
+    let tolerance = number(&reference["relative_tolerance"]);
+    let of = |name: &str| numbers(&reference[name]);
+    let (weights, values, direct, fitted) = (of("weights"), of("values"), of("direct"), of("fitted"));
+    let (rows, ones) = (rows_of(&weights), vec![1.0; weights.len()]);
+    let sample = Sample { rows: &rows, weights: &weights, factors: &ones, clusters: &[], largest_weight: None };
+    let expected = &reference["expected"];
+    let found = ips(&sample, &values).unwrap();
+    assert_close(found.estimate, number(&expected["ips"]), tolerance, "ips");
+    assert_close(found.se.unwrap(), number(&expected["ips_se"]), tolerance, "its error");
+    let found = mean(&sample, &values, (0.0, 1.0)).unwrap();
+    assert_close(found.estimate, number(&expected["self_normalised"]), tolerance, "self-normalised");
+    let cap = number(&reference["cap"]);
+    let capped: Vec<f64> = weights.iter().map(|weight| weight.min(cap)).collect();
+    let found = ips(&Sample { weights: &capped, ..sample }, &values).unwrap();
+    assert_close(found.estimate, number(&expected["clipped"]), tolerance, "clipped");
+    let found = mean_of_scores(&doubly_robust_scores(&weights, &values, &direct, &fitted), &[]).unwrap();
+    assert_close(found.estimate, number(&expected["doubly_robust"]), tolerance, "doubly robust");
+    assert_close(found.se.unwrap(), number(&expected["doubly_robust_se"]), tolerance, "its error");
+    let found = mean_of_scores(&doubly_robust_scores(&capped, &values, &direct, &fitted), &[]).unwrap();
+    assert_close(found.estimate, number(&expected["doubly_robust_clipped"]), tolerance, "doubly robust, clipped");
+    // Clustered errors of doubly robust scores (survey).
+    let clusters = [grouped(&integers(&reference["clusters"]))];
+    let found = mean_of_scores(&doubly_robust_scores(&weights, &values, &direct, &fitted), &clusters).unwrap();
+    assert_close(found.se.unwrap(), number(&expected["doubly_robust_se_clusters"]), tolerance, "by cluster");
+}
+
+#[test]
+fn replicated_rows_do_not_shrink_the_clustered_error() {
+    let (weights, values): (Vec<f64>, Vec<f64>) =
+        (0..40).map(|i| (1.0 + f64::from(i % 7), f64::from(u8::from(i % 3 == 0)))).unzip();
+    let codes: Vec<u32> = (0..40).map(|i| i / 4).collect();
+    let five = |values: &[f64]| -> Vec<f64> { values.iter().flat_map(|v| [*v; 5]).collect() };
+    let estimate = |weights: &[f64], values: &[f64], codes: &[u32]| {
+        let (rows, clusters) = (rows_of(weights), [grouped(codes)]);
+        let sample = Sample { rows: &rows, weights, factors: weights, clusters: &clusters, largest_weight: None };
+        mean(&sample, values, (0.0, 1.0)).unwrap()
+    };
+    let once = estimate(&weights, &values, &codes);
+    let codes: Vec<u32> = codes.iter().flat_map(|code| [*code; 5]).collect();
+    let replicated = estimate(&five(&weights), &five(&values), &codes);
+    assert_close(replicated.se.unwrap(), once.se.unwrap(), 1e-12, "clustered");
+    assert!(replicated.se_by_row.unwrap() < 0.5 * once.se_by_row.unwrap(), "by row it does");
+    assert_close(replicated.freedom, once.freedom, 1e-12, "degrees of freedom: the clusters bind");
+}
+
+#[test]
+fn no_interval_has_no_width_and_what_cannot_be_known_is_not_given() {
+    let weights = vec![2.0; 50];
+    let rows = rows_of(&weights);
+    let sample = Sample { rows: &rows, weights: &weights, factors: &weights, clusters: &[], largest_weight: Some(2.0) };
+    let all_agree = mean(&sample, &vec![1.0; 50], (0.0, 1.0)).unwrap();
+    let interval = all_agree.interval.unwrap();
+    assert_eq!(interval.method, IntervalMethod::EmpiricalBernstein);
+    assert!(interval.high - interval.low > 0.1 && all_agree.p_above(0.5).is_none());
+    let unbounded = mean(&Sample { largest_weight: None, ..sample }, &vec![1.0; 50], (0.0, 1.0)).unwrap();
+    assert!(unbounded.interval.is_none(), "no spread, and no bound by design");
+    let one = [grouped(&[0; 50])];
+    let values: Vec<f64> = (0..50).map(|i| f64::from(i % 2)).collect();
+    let one_cluster = mean(&Sample { clusters: &one, ..sample }, &values, (0.0, 1.0)).unwrap();
+    assert!(one_cluster.se.is_none() && one_cluster.interval.is_none(), "{one_cluster:?}");
+    assert!(mean(&Sample { weights: &[0.0; 50], ..sample }, &values, (0.0, 1.0)).is_none());
+    let single = mean(&Sample { rows: &[3], ..sample }, &values, (0.0, 1.0)).unwrap();
+    assert!(single.se.is_none() && single.interval.is_none());
+}
+
+#[test]
+fn two_groupings_add_up_and_never_vanish() {
+    let weights = vec![1.0; 36];
+    let rows = rows_of(&weights);
+    let values: Vec<f64> = (0..36).map(|i| f64::from(u8::from((i * 7) % 11 < 5))).collect();
+    let (first, second): (Vec<u32>, Vec<u32>) = (0..36).map(|i| (i / 6, i % 6)).unzip();
+    let clusters = [grouped(&first), grouped(&second)];
+    let sample =
+        Sample { rows: &rows, weights: &weights, factors: &weights, clusters: &clusters, largest_weight: None };
+    let found = mean(&sample, &values, (0.0, 1.0)).unwrap();
+    let of = |index: usize| found.se_by_cluster[index].unwrap().powi(2);
+    // Every pair of groups holds one row: V_12 is the variance by row.
+    let expected = of(0) + of(1) - found.se_by_row.unwrap().powi(2);
+    let expected = if expected > 0.0 { expected } else { of(0).max(of(1)) };
+    assert_close(found.se.unwrap().powi(2), expected, 1e-12, "two-way");
+}
+
+#[test]
+fn the_finite_sample_bound_says_when_it_says_nothing() {
+    // By hand: 2 ln 4 = 2.7725887, ln 40 = 3.6888795, ln 4 + ln 20 = 4.3820266.
+    let bound = finite_sample_bound((2.0, 1.5), 10_000.0, 4, 0.05).unwrap();
+    let rademacher = 2.0 * (2.0 * (2.0 * 4.0_f64.ln() / 1e4).sqrt() + (40.0_f64.ln() / 2e4).sqrt());
+    let moments = 4.0 * 80.0_f64.ln() / 3e4 + (3.0 * 80.0_f64.ln() / 1e4).sqrt();
+    assert_close(bound.by_largest_weight, rademacher, 1e-14, "W");
+    assert_close(bound.by_second_moment, moments, 1e-14, "E[w^2]");
+    assert!(!bound.is_vacuous() && bound.value() <= bound.by_largest_weight);
+    assert!(finite_sample_bound((50.0, 40.0), 100.0, 4, 0.05).unwrap().is_vacuous());
+    assert!(finite_sample_bound((f64::INFINITY, 1.0), 100.0, 4, 0.05).is_none());
 }

@@ -342,6 +342,10 @@ fn the_weighted_refit_beats_the_naive_one_on_a_real_log() {
     assert!(
         report.frontier.iter().all(|point| point.kl.unwrap() > 0.0 && point.reward.unwrap() > 0.0 && point.converged)
     );
+    // It joins the other candidates, out of fold: its accuracy is the one that was measured on rows it had not seen.
+    let own = report.candidates.iter().find(|candidate| candidate.name == "refit").unwrap();
+    let accuracy = own.target.preference_accuracy.as_ref().unwrap().estimate;
+    assert!((accuracy - refit.preference_accuracy.estimate).abs() < 1e-9, "{accuracy}");
     let markdown = counterweight::report::markdown(&report).unwrap();
     assert!(markdown.contains("### refit: ") && markdown.matches("**taken**").count() == 1);
     let html = counterweight::report::html(&report).unwrap();

@@ -3,10 +3,15 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod candidates;
+mod diff;
 mod people;
 mod record;
 mod refits;
 
+pub use diff::diff;
+
+use crate::change::State;
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
@@ -15,7 +20,8 @@ use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
-use crate::{estimate, statistics, verdict, weights};
+use crate::verdict::Judgement;
+use crate::{change, estimate, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +54,41 @@ pub struct Audited {
     pub policies: Vec<(String, Artefact)>,
 }
 
+/// The record of an earlier audit, to be held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    /// The name that reports show.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The record.
+    pub report: Report,
+}
+
+/// What an audit is held against beside its policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Against<'a> {
+    /// An earlier audit.
+    pub baseline: Option<&'a Baseline>,
+    /// The folder that keeps finished fits of candidates, so that a run that was cut off goes on; kept nowhere without.
+    pub checkpoints: Option<&'a Path>,
+}
+
+/// Audits what a declaration declares, held against its policy alone. See [`audit_against`].
+///
+/// # Errors
+/// Those of [`audit_against`].
+pub fn audit(
+    declaration: &Declaration,
+    input: Input<'_>,
+    as_of: NaiveDate,
+    progress: &dyn Progress,
+) -> Result<Audited, Problems> {
+    audit_against(declaration, input, Against::default(), as_of, progress)
+}
+
 /// Audits what a declaration declares.
 ///
 /// `as_of` is the date that waivers and ages refer to: an input, so that the same inputs give the same record.
@@ -56,24 +97,11 @@ pub struct Audited {
 /// Everything that keeps the audit from running: unreadable or malformed logs or statistics, columns that are not there,
 /// no rows, statistics that do not fit together or do not fit the declaration. A log that runs but does not support the
 /// target is no error: its record says block.
-pub fn audit(
+pub fn audit_against(
     declaration: &Declaration,
     input: Input<'_>,
+    against: Against<'_>,
     as_of: NaiveDate,
-    progress: &dyn Progress,
-) -> Result<Audited, Problems> {
-    audit_resumable(declaration, input, as_of, None, progress)
-}
-
-/// [`audit`], with a folder that keeps finished fits of candidates: a run that was cut off goes on from there.
-///
-/// # Errors
-/// Those of [`audit`].
-pub fn audit_resumable(
-    declaration: &Declaration,
-    input: Input<'_>,
-    as_of: NaiveDate,
-    checkpoints: Option<&Path>,
     progress: &dyn Progress,
 ) -> Result<Audited, Problems> {
     let (log, collected, files) = match input {
@@ -92,8 +120,12 @@ pub fn audit_resumable(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), checkpoints, progress);
-    let evidence = Evidence {
+    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
+    let evaluation = comparisons.as_ref().map(|comparisons| {
+        let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
+        estimate::evaluate(comparisons, regime, &policy.clip, pair_bound)
+    });
+    let mut evidence = Evidence {
         regime,
         audit,
         mapped: &collected.conditions.columns,
@@ -103,13 +135,24 @@ pub fn audit_resumable(
         weights: &weights,
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
+        changes: None,
         comparisons: comparisons.as_ref(),
+        evaluation: evaluation.as_ref(),
         refits: &refits,
         as_of,
     };
-    let judgement = verdict::judge(&evidence, policy);
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
-    let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
+    let record = |evidence: &Evidence, judgement: &Judgement| {
+        record::record(declaration, (&collected, &files), evidence, judgement, &clipping, against)
+    };
+    // Both sides of the comparison are records, translated alike; this one's checks have not run yet.
+    let changes = against.baseline.map(|baseline| {
+        let so_far = State { results: None, ..report::state(&record(&evidence, &verdict::unjudged(policy, as_of))) };
+        change::compare(&report::state(&baseline.report), &so_far)
+    });
+    evidence.changes = changes.as_deref();
+    let judgement = verdict::judge(&evidence, policy);
+    let report = record(&evidence, &judgement);
     let policies = refits::artefacts(declaration, log.as_ref(), &refits);
     Ok(Audited { report, statistics: collected, policies })
 }

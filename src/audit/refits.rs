@@ -34,7 +34,8 @@ pub(super) fn fit(
     let declared = &declaration.audit.candidates;
     for refit in &refits {
         let candidate = declared.iter().find(|candidate| candidate.name == refit.candidate);
-        comparisons.policies.extend(candidate.and_then(|candidate| refit::columns(refit, candidate)));
+        let rows = comparisons.rows.len();
+        comparisons.policies.extend(candidate.map(|candidate| refit::columns(refit, candidate, rows)));
     }
     let place = |name: &str| declared.iter().position(|candidate| candidate.name == name);
     comparisons.policies.sort_by_key(|policy| place(&policy.name));

@@ -1,6 +1,6 @@
 //! A declared candidate, fitted.
 
-use super::frontier::{self, Frontier, Grid, Problem, Select};
+use super::frontier::{self, Frontier, Grid, Problem, Select, Selected};
 use super::models::{Cap, Settings};
 use super::{Checkpoint, Objective, inputs};
 use crate::declare::{Candidate, CapAt, Fit, FitGrid};
@@ -119,16 +119,18 @@ fn incumbent(policies: &[PolicyColumns]) -> Option<Vec<f64>> {
     all.into_iter().find(|margins| margins.iter().all(|margin| margin.is_finite()))
 }
 
-/// The fitted candidate as the estimators take it: its margin of each row, out of fold, in nats. What a response's own
-/// log-probability shifts by is known up to log Z of its prompt, which cancels in the margin: b's is put to 0.
-pub fn columns(refit: &Refit, candidate: &Candidate) -> Option<PolicyColumns> {
-    let selected = &refit.result.as_ref().ok()?.selected;
-    Some(PolicyColumns {
+/// The fitted candidate as the estimators take it: its margin of each of `rows` rows, out of fold, in nats. What a response's own
+/// log-probability shifts by is known up to log Z of its prompt, which cancels in the margin: b's is put to 0. A candidate that
+/// could not be fitted has no number in any row.
+pub fn columns(refit: &Refit, candidate: &Candidate, rows: usize) -> PolicyColumns {
+    let selected = refit.result.as_ref().ok().map(|frontier| &frontier.selected);
+    let shifts = |selected: &Selected| selected.margins.iter().map(|z| z / selected.beta).collect();
+    PolicyColumns {
         name: refit.candidate.clone(),
         incumbent: candidate.incumbent,
-        beta: Some(selected.beta),
-        shift_a: selected.margins.iter().map(|z| z / selected.beta).collect(),
-        shift_b: vec![0.0; selected.margins.len()],
+        beta: selected.map_or(candidate.beta, |selected| Some(selected.beta)),
+        shift_a: selected.map_or_else(|| vec![f64::NAN; rows], shifts),
+        shift_b: selected.map_or_else(|| vec![f64::NAN; rows], |_| vec![0.0; rows]),
         unusable: 0,
-    })
+    }
 }
