@@ -10,6 +10,7 @@ use counterweight::refit::{
 use counterweight::report::{Report, Status};
 use counterweight::simulate::Random;
 use std::cell::Cell;
+use std::f64::consts::LN_2;
 
 // ---- Losses ----
 
@@ -36,9 +37,9 @@ fn all_close(actual: &[f64], expected: &[f64], what: &str) {
 fn losses_agree_with_torchtune() {
     let z = margins(0.1, [&[-0.5, -10.0, -1.0], &[-0.1, -30.0, -21.0]], [&[-0.5, -10.1, -0.1], &[-0.1, -20.1, -0.1]]);
     all_close(&z, &[0.0, 1.0, 2.0], "margins");
-    all_close(&losses(Objective::Naive, &z), &[0.693_147_18, 0.313_261_69, 0.126_928_01], "DPO");
-    all_close(&losses(Objective::Conservative(0.1), &z), &[0.693_147_18, 0.413_261_69, 0.326_928_01], "conservative");
-    all_close(&losses(Objective::Robust(0.1), &z), &[0.693_147_18, 0.188_261_69, -0.123_071_99], "robust");
+    all_close(&losses(Objective::Naive, &z), &[LN_2, 0.313_261_69, 0.126_928_01], "DPO");
+    all_close(&losses(Objective::Conservative(0.1), &z), &[LN_2, 0.413_261_69, 0.326_928_01], "conservative");
+    all_close(&losses(Objective::Robust(0.1), &z), &[LN_2, 0.188_261_69, -0.123_071_99], "robust");
     let rows: Vec<(f64, f64, f64)> = z.iter().zip([1.0, 2.0, 3.0]).map(|(z, w)| (*z, 1.0, w)).collect();
     let weighted = mean_loss(Objective::Weighted, &rows).unwrap();
     assert!((weighted.self_normalised - 0.283_409_1).abs() < 1e-7 && (weighted.per_row - 0.566_818_2).abs() < 1e-7);
@@ -71,7 +72,7 @@ fn losses_agree_with_llama_factory() {
     let weighted = mean_loss(Objective::Weighted, &rows).unwrap();
     assert!((weighted.self_normalised - 0.644_695_78).abs() < 1e-8 && (weighted.per_row - 1.611_739_44).abs() < 1e-8);
     // A policy that is its reference.
-    assert_close(loss(margin(0.1, [-3.0, -5.0], [-3.0, -5.0]), 1.0), std::f64::consts::LN_2, 1e-15, "ln 2");
+    assert_close(loss(margin(0.1, [-3.0, -5.0], [-3.0, -5.0]), 1.0), LN_2, 1e-15, "ln 2");
 }
 
 /// TRL 0.19's inputs for finite losses.
@@ -235,7 +236,7 @@ fn weighting_undoes_who_asked_and_caps_trade_it_away() {
     let smaller = frontier.points.iter().filter(|p| p.clip == selected.clip && p.beta < selected.beta);
     assert!(smaller.filter(|p| p.objective == Objective::Weighted).all(|point| point.kl.unwrap() > 0.4));
     // Reward at matched divergence: the weighted tilt gains more than the naive one.
-    let reward = |objective| frontier.matched.iter().find(|m| m.objective == objective && m.kl == 0.4).unwrap().reward;
+    let reward = |objective| frontier.matched.iter().find(|m| m.objective == objective && m.kl > 0.39).unwrap().reward;
     assert!(reward(Objective::Weighted) > reward(Objective::Naive));
     assert!(frontier.unidentified.is_none());
 }

@@ -3,7 +3,7 @@
 use super::checkpoint::{Checkpoint, digest};
 use super::models::{Cap, Fitted, Key, Models, Pairs, Settings, Unfitted};
 use super::objective::{Objective, loss};
-use super::welfare::{Menu, on_prompts};
+use super::welfare::{Menu, OnPrompts, on_prompts};
 use crate::numeric::{Sum, clustered_ratio};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -227,6 +227,22 @@ struct Curve {
     margins: Vec<f64>,
 }
 
+/// What a curve gives the responses of the menu.
+struct Rewards {
+    /// The reward that the tilt is made of.
+    policy: Vec<f64>,
+    /// The reward that it is measured by.
+    value: Vec<f64>,
+    /// The weight of each prompt.
+    weights: Vec<f64>,
+}
+
+impl Rewards {
+    fn at(&self, menu: &Menu, beta: f64) -> Result<OnPrompts, Unfitted> {
+        on_prompts(menu, &self.policy, &self.value, &self.weights, beta)
+    }
+}
+
 impl Search<'_> {
     /// Where the candidate's curves begin: behind the naive one, which they are themselves for a naive candidate.
     fn first(&self) -> usize {
@@ -319,7 +335,7 @@ impl Search<'_> {
         let rewards = if identified { Some(self.rewards(curve, ridge)?) } else { None };
         for beta in &self.grid.betas {
             let on = match (&rewards, self.problem.menu) {
-                (Some((policy, value, weights)), Some(menu)) => Some(on_prompts(menu, policy, value, weights, *beta)?),
+                (Some(rewards), Some(menu)) => Some(rewards.at(menu, *beta)?),
                 _ => None,
             };
             into.push(Point {
@@ -342,7 +358,7 @@ impl Search<'_> {
 
     /// The reward of each response under the tilt that was fitted without its prompt's fold, the same under a weighted,
     /// unclipped fit on that fold alone, and each prompt's weight.
-    fn rewards(&mut self, curve: &Curve, ridge: usize) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>), Unfitted> {
+    fn rewards(&mut self, curve: &Curve, ridge: usize) -> Result<Rewards, Unfitted> {
         let Some(menu) = self.problem.menu else { return Err(Unfitted::Reference) };
         let (mut fold_of, mut weights) = (vec![0; menu.prompts.len()], vec![0.0; menu.prompts.len()]);
         for (row, prompt) in menu.prompt_of_row.iter().enumerate() {
@@ -366,7 +382,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok((policy, value, weights))
+        Ok(Rewards { policy, value, weights })
     }
 
     fn reward(&self, menu: &Menu, response: usize, tilt: &Fitted) -> f64 {
@@ -380,9 +396,9 @@ impl Search<'_> {
         let (Some(menu), Some(limit)) = (self.problem.menu, self.grid.select.max_kl) else { return Ok(Vec::new()) };
         let mut matched = Vec::new();
         for curve in curves {
-            let (policy, value, weights) = self.rewards(curve, ridge)?;
+            let rewards = self.rewards(curve, ridge)?;
             for kl in [0.25 * limit, 0.5 * limit, limit] {
-                let at = |ln_beta: f64| on_prompts(menu, &policy, &value, &weights, ln_beta.exp());
+                let at = |ln_beta: f64| rewards.at(menu, ln_beta.exp());
                 // Divergence falls as the temperature rises.
                 let (mut low, mut high) = (-10.0, 10.0);
                 if at(low)?.kl < kl {
