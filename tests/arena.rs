@@ -186,3 +186,30 @@ fn candidates_are_worth_what_the_truth_says() {
     let (decision, _) = markdown.split_once("\n## 1").unwrap();
     assert!(decision.contains("judge is ahead under the target"), "{decision}");
 }
+
+/// With the target's pairs listed, an outcome model takes part of the error away; the estimate stays that of the truth.
+#[test]
+fn doubly_robust_estimates_agree_with_the_truth() {
+    let Some(arena) = shared("data/arena") else { return };
+    let truth: Value = serde_json::from_slice(&std::fs::read(arena.join("truth.json")).unwrap()).unwrap();
+    let sandbox = folder(&arena, "logs.parquet");
+    let regime = String::from_utf8(sandbox.read("regime.yaml")).unwrap();
+    sandbox.write("regime.yaml", regime.replace("pairs: {column: target_propensity}", "pairs: {uniform: responses}"));
+    let audit = String::from_utf8(sandbox.read("audit.yaml")).unwrap();
+    let responses = arena.join("responses.parquet").display().to_string();
+    let candidates: String = [("longer", "incumbent"), ("judge", "challenger")]
+        .map(|(name, role)| format!("  - {{name: {name}, role: {role}, logp: {name}_logp}}\n"))
+        .concat();
+    sandbox.write(
+        "audit.yaml",
+        format!("{audit}  responses: {responses}\nreference: {{logp: ref_logp}}\ncandidates:\n{candidates}"),
+    );
+    let report = sandbox.audit("audit.yaml").unwrap();
+    for candidate in &report.candidates {
+        let robust = candidate.estimators.iter().find(|own| own.name == "doubly robust").unwrap();
+        let estimate = robust.estimate.as_ref().unwrap_or_else(|| panic!("{:?}", robust.note));
+        within_four_errors(estimate, &truth["target_preference_accuracy"][&candidate.name], &candidate.name);
+        let headline = candidate.target.preference_accuracy.as_ref().unwrap();
+        assert!(estimate.se_by_row < headline.se_by_row, "{estimate:?} {headline:?}");
+    }
+}

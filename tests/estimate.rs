@@ -8,7 +8,8 @@ use counterweight::estimate::{
     Answer, Clusters, Comparisons, IntervalMethod, Sample, doubly_robust_scores, finite_sample_bound, ips, mean,
     mean_of_scores,
 };
-use counterweight::logs::Codes;
+use counterweight::logs::{Codes, ColumnData};
+use counterweight::report::{CheckRecord, Report, Status};
 
 const REGIME: &str = "schema: counterweight/regime/v1\nname: test\nversion: 1.0.0\neffective: 2026-10-01\nowner: Test\n\
     motivation: a test\ncells: [kind]\ntarget:\n  product:\n    kind: {x: 0.5, y: 0.5}\npairs: {column: g}\n";
@@ -270,4 +271,215 @@ fn the_finite_sample_bound_says_when_it_says_nothing() {
     assert!(!bound.is_vacuous() && bound.value() <= bound.by_largest_weight);
     assert!(finite_sample_bound((50.0, 40.0), 100.0, 4, 0.05).unwrap().is_vacuous());
     assert!(finite_sample_bound((f64::INFINITY, 1.0), 100.0, 4, 0.05).is_none());
+}
+
+/// A log of one covariate, pairs as logged. Incumbent `old` and challenger `new` prefer a where their margin is positive.
+struct Log {
+    rows: usize,
+    /// One prompt a row, or so many in all.
+    prompts: usize,
+    /// Whether a wins in a row.
+    a_wins: fn(usize) -> bool,
+    old: fn(usize) -> Option<f64>,
+    new: fn(usize) -> Option<f64>,
+    /// Whether a row is of kind x, of which the target wants half.
+    is_x: fn(usize) -> bool,
+}
+
+impl Default for Log {
+    fn default() -> Log {
+        Log {
+            rows: 2000,
+            prompts: 2000,
+            a_wins: |i| i % 5 < 3,
+            old: |i| Some(if i.is_multiple_of(2) { 1.0 } else { -1.0 }),
+            // Right in three rows of four, of either kind.
+            new: |i| Some(if (i % 5 < 3) == !matches!(i % 8, 0 | 3) { 1.0 } else { -1.0 }),
+            is_x: |i| i.is_multiple_of(2),
+        }
+    }
+}
+
+impl Log {
+    fn audit(&self, regime_end: &str) -> Report {
+        let sandbox = Sandbox::new();
+        let all = || 0..self.rows;
+        let text = |of: &dyn Fn(usize) -> String| ColumnData::Text(all().map(|i| Some(of(i))).collect());
+        // The reference's log-probability is -10; a margin of m is 5 + m/2 against 5 - m/2 above it.
+        let logp = |of: fn(usize) -> Option<f64>, sign: f64| {
+            ColumnData::Number(all().map(|i| of(i).map(|margin| -5.0 + sign * margin / 2.0)).collect())
+        };
+        let columns = [
+            ("event_id", text(&|i| format!("e{i}"))),
+            ("prompt_id", text(&|i| format!("p{}", i % self.prompts))),
+            ("response_a", text(&|i| format!("a{i}"))),
+            ("response_b", text(&|i| format!("b{i}"))),
+            ("kind", text(&|i| if (self.is_x)(i) { "x" } else { "y" }.to_owned())),
+            ("label", text(&|i| if (self.a_wins)(i) { "a" } else { "b" }.to_owned())),
+            ("propensity", ColumnData::Number(all().map(|_| Some(0.5)).collect())),
+            ("ref", ColumnData::Number(all().map(|_| Some(-10.0)).collect())),
+            ("old_a", logp(self.old, 1.0)),
+            ("old_b", logp(self.old, -1.0)),
+            ("new_a", logp(self.new, 1.0)),
+            ("new_b", logp(self.new, -1.0)),
+        ];
+        sandbox.write_log("log.parquet", &columns);
+        let regime = REGIME.replace("pairs: {column: g}\n", "pairs: logged\n");
+        sandbox.write("regime.yaml", format!("{regime}critical: [{{kind: x}}]\n{regime_end}"));
+        sandbox.write(
+            "audit.yaml",
+            "schema: counterweight/audit/v1\nregime: regime.yaml\nlogs: {path: log.parquet}\n\
+             reference: {logp_a: ref, logp_b: ref}\ncandidates:\n  \
+             - {name: old, role: incumbent, beta: 0.1, logp_a: old_a, logp_b: old_b}\n  \
+             - {name: new, role: challenger, beta: 0.1, logp_a: new_a, logp_b: new_b}\n",
+        );
+        sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"))
+    }
+
+    /// Statuses of the five checks of candidates, in their order.
+    fn statuses(&self) -> (Vec<Status>, Report) {
+        let report = self.audit("");
+        (CANDIDATE_CHECKS.iter().map(|id| check(&report, id).status).collect(), report)
+    }
+}
+
+const CANDIDATE_CHECKS: [&str; 5] =
+    ["candidate-completeness", "target-regression", "slice-regression", "observational-reversal", "rank-stability"];
+
+fn check<'a>(report: &'a Report, id: &str) -> &'a CheckRecord {
+    report.checks.iter().find(|check| check.id == id).unwrap()
+}
+
+use Status::{Fail, Pass, Undetermined, Warn};
+
+#[test]
+fn a_challenger_that_wins_everywhere_passes_and_one_that_loses_fails() {
+    let (statuses, report) = Log::default().statuses();
+    assert_eq!(statuses, [Pass; 5], "{:#?}", report.checks);
+    let difference = report.comparisons[0].difference.as_ref().unwrap();
+    // By hand: old agrees on half of the rows, new on three quarters of them.
+    assert!((difference.estimate - 0.25).abs() < 1e-12, "{difference:?}");
+    let swapped = Log { old: Log::default().new, new: Log::default().old, ..Log::default() };
+    let (statuses, report) = swapped.statuses();
+    assert_eq!(statuses, [Pass, Fail, Fail, Pass, Pass], "{:#?}", report.checks);
+    assert!(check(&report, "target-regression").message.contains("new is worse than old under the target, -0.250"));
+    assert_eq!(report.exit_code, 1);
+}
+
+#[test]
+fn a_challenger_that_equals_its_incumbent_is_not_said_to_be_no_worse() {
+    let equal = Log { new: Log::default().old, ..Log::default() };
+    let (statuses, report) = equal.statuses();
+    assert_eq!(statuses, [Pass, Warn, Warn, Pass, Pass], "{:#?}", report.checks);
+    let difference = report.comparisons[0].difference.as_ref().unwrap();
+    assert!(difference.estimate.abs() <= 0.0 && difference.method.contains("empirical Bernstein"), "{difference:?}");
+    let ci = difference.ci.unwrap();
+    assert!(ci[0] < 0.0 && ci[1] > 0.0, "never without width: {ci:?}");
+}
+
+#[test]
+fn too_little_to_judge_is_undetermined_and_blocks() {
+    // One prompt: nothing is known about errors.
+    let (statuses, report) = Log { prompts: 1, ..Log::default() }.statuses();
+    assert_eq!(statuses, [Pass, Undetermined, Undetermined, Undetermined, Undetermined], "{:#?}", report.checks);
+    assert_eq!(report.exit_code, 1);
+    // Three rows carry half of the target: worth some 12 rows.
+    let heavy = Log { is_x: |i| i < 3, ..Log::default() };
+    let (statuses, report) = heavy.statuses();
+    assert!(report.evaluation.as_ref().unwrap().n_eff < 13.0);
+    assert_eq!(statuses[1..4], [Undetermined; 3], "{:#?}", report.checks);
+    assert_eq!(statuses[4], Fail, "n_eff/n is below any trust");
+    // Eight rows.
+    let (statuses, _) = Log { rows: 8, ..Log::default() }.statuses();
+    assert_eq!(statuses[1..4], [Undetermined; 3]);
+}
+
+#[test]
+fn missing_log_probabilities_fail_their_check_and_settle_nothing() {
+    let holes = Log { new: |i| (i != 1000).then_some(if i % 5 < 3 { 1.0 } else { -1.0 }), ..Log::default() };
+    let (statuses, report) = holes.statuses();
+    assert_eq!(statuses, [Fail, Undetermined, Undetermined, Undetermined, Undetermined], "{:#?}", report.checks);
+    assert_eq!((report.candidates[1].missing, report.candidates[0].missing), (1, 0));
+    // All of them.
+    let (statuses, report) = Log { new: |_| None, ..Log::default() }.statuses();
+    assert_eq!(statuses, [Fail, Undetermined, Undetermined, Undetermined, Undetermined]);
+    assert!(report.candidates[1].target.preference_accuracy.is_none() && report.comparisons[0].difference.is_none());
+}
+
+#[test]
+fn a_candidate_without_preferences_is_warned_about() {
+    let undecided = Log { new: |_| Some(0.0), ..Log::default() };
+    let (statuses, report) = undecided.statuses();
+    assert_eq!(statuses[0], Warn);
+    let accuracy = report.candidates[1].target.preference_accuracy.as_ref().unwrap();
+    assert!((accuracy.estimate - 0.5).abs() <= 0.0 && accuracy.ci.is_some_and(|ci| ci[1] > ci[0]), "{accuracy:?}");
+    assert_eq!(report.candidates[1].undecided, 2000);
+}
+
+#[test]
+fn a_ranking_that_the_logs_turn_round_is_a_finding_with_both_numbers() {
+    // x is a tenth of the log and half of the target; new wins there and loses elsewhere.
+    let reversed = Log {
+        rows: 4000,
+        prompts: 4000,
+        is_x: |i| i.is_multiple_of(10),
+        a_wins: |i| i % 7 < 4,
+        old: |i| Some(if i.is_multiple_of(10) == (i % 7 < 4) { -1.0 } else { 1.0 }),
+        new: |i| Some(if i % 7 < 4 { if i % 3 == 0 && i % 10 != 0 { -1.0 } else { 1.0 } } else { -1.0 }),
+    };
+    let (_, report) = reversed.statuses();
+    let comparison = &report.comparisons[0];
+    let target = comparison.difference.as_ref().unwrap().estimate;
+    let logged = comparison.observed_difference.as_ref().unwrap().estimate;
+    let finding = check(&report, "observational-reversal");
+    assert!(target > 0.0 && logged < 0.0, "{target} {logged}");
+    assert_eq!(finding.status, Fail, "{}", finding.message);
+    assert!(finding.message.starts_with("old looks better in the logs"), "{}", finding.message);
+    assert_eq!(check(&report, "slice-regression").status, Pass);
+}
+
+#[test]
+fn target_mass_without_rows_widens_the_intervals_and_forbids_a_pass() {
+    let one_kind = Log { is_x: |_| true, ..Log::default() };
+    let (statuses, report) = one_kind.statuses();
+    assert!((report.evaluation.as_ref().unwrap().unsupported_target_mass - 0.5).abs() < 1e-12);
+    assert_eq!(statuses[1], Warn, "half of the target may hold anything");
+    let difference = report.comparisons[0].difference.as_ref().unwrap();
+    let (logged, whole) = (difference.ci.unwrap(), difference.ci_whole_target.unwrap());
+    assert!((whole[0] - (0.5 * logged[0] - 0.5)).abs() < 1e-12 && (whole[1] - (0.5 * logged[1] + 0.5)).abs() < 1e-12);
+}
+
+#[test]
+fn candidates_that_are_only_fitted_or_alone_leave_nothing_to_compare() {
+    let sandbox = sandbox(&audit(
+        "reference: {logp_a: ra, logp_b: rb}\ncandidates: [{name: one, role: challenger, logp_a: ra, logp_b: rb}]\n",
+        "",
+    ));
+    let report = sandbox.audit("audit.yaml").unwrap();
+    for id in &CANDIDATE_CHECKS[1..] {
+        assert_eq!(check(&report, id).status, Status::NotApplicable, "{id}");
+    }
+}
+
+/// The candidates' doubly robust notes under a regime's pairs and an audit document.
+fn robust_note(pairs: &str, audit: &str) -> String {
+    let sandbox = sandbox(audit);
+    sandbox.write("regime.yaml", REGIME.replace("pairs: {column: g}", pairs));
+    let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let robust = report.candidates[0].estimators.iter().find(|own| own.name == "doubly robust").unwrap();
+    assert!(robust.estimate.is_none());
+    robust.note.clone().unwrap()
+}
+
+#[test]
+fn why_there_is_no_doubly_robust_estimate_is_said() {
+    let uniform = "pairs: {uniform: responses}";
+    let logged = audit(LOGGED, "  responses: responses.ndjson\n");
+    assert!(
+        robust_note("pairs: {column: g}", &logged).starts_with("not applicable: the target's pairs are not listed")
+    );
+    let sampled = audit(LOGGED, "  target_sample: prompts.ndjson\n");
+    assert!(robust_note("pairs: {column: g}", &sampled).contains("target sample"));
+    // Prompt q has a single response, so its row has no g_T; the two others are of one prompt: nothing to fit on.
+    assert!(robust_note(uniform, &logged).contains("cannot be fitted"));
 }

@@ -1,7 +1,7 @@
 //! The evaluation of candidates into the frozen types of the record.
 
 use crate::checks::Evidence;
-use crate::declare::{Pairs, Slice};
+use crate::declare::Slice;
 use crate::estimate::{
     Calibration, CandidateEvaluation, ComparisonEvaluation, Estimate, Evaluation, IntervalMethod, Scores,
 };
@@ -46,10 +46,11 @@ fn candidate_record(own: &Evaluation, candidate: &CandidateEvaluation, evidence:
     let logged = Writer { evaluation: own, weighting: "unweighted" };
     let mut estimators: Vec<EstimatorRecord> =
         candidate.estimators.iter().map(|(name, estimate)| estimator(own, name, estimate.as_ref())).collect();
+    let robust = candidate.doubly_robust.as_ref();
     estimators.push(EstimatorRecord {
         name: "doubly robust".to_owned(),
-        estimate: None,
-        note: Some(why_not_doubly_robust(evidence)),
+        estimate: Writer { evaluation: own, weighting: "doubly robust" }.optional(robust.ok(), UNIT),
+        note: robust.err().map(ToString::to_string),
     });
     CandidateRecord {
         name: candidate.name.clone(),
@@ -114,17 +115,6 @@ fn estimator(own: &Evaluation, name: &str, estimate: Option<&Estimate>) -> Estim
         _ => "no row carries weight".to_owned(),
     });
     EstimatorRecord { name: name.to_owned(), estimate: written, note }
-}
-
-/// Doubly robust evaluation takes what weighting lacks: the target's own pairs.
-fn why_not_doubly_robust(evidence: &Evidence) -> String {
-    let enumerable = evidence.regime.pairs == Pairs::UniformResponses || evidence.audit.logs.target_sample.is_some();
-    if enumerable {
-        return "it would be identified here; this version does not fit an outcome model".to_owned();
-    }
-    "not applicable: there is neither a sample of the target nor a list of its pairs; with cells as the only information about \
-     the target it is the cell form, and a fitted model cancels"
-        .to_owned()
 }
 
 fn calibration(own: &Calibration) -> CalibrationRecord {

@@ -123,7 +123,10 @@ pub fn audit_against(
     let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
     let evaluation = comparisons.as_ref().map(|comparisons| {
         let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
-        estimate::evaluate(comparisons, regime, &policy.clip, pair_bound)
+        let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
+        let (responses, selected) = (log.as_ref().and_then(Log::responses), collected.statistics.inclusions.is_some());
+        estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
+        evaluation
     });
     let mut evidence = Evidence {
         regime,

@@ -6,7 +6,7 @@ use super::bound::{FiniteSampleBound, finite_sample_bound};
 use super::estimators::{cell_form, clipped, ips};
 use super::mean::{Estimate, Sample, mean};
 use super::scores::{Calibration, agreement, brier_scores, calibration, log_losses, margins};
-use super::{Answer, Clusters, Comparisons, PolicyColumns};
+use super::{Answer, Clusters, Comparisons, NotRobust, PolicyColumns};
 use crate::declare::{Cap, CapAt, Regime, Slice};
 use crate::numeric::{Sum, quantile_linear};
 use std::collections::BTreeMap;
@@ -68,6 +68,8 @@ pub struct CandidateEvaluation {
     pub observed: Scores,
     /// Other estimators of the target preference accuracy, each by name.
     pub estimators: Vec<(String, Option<Estimate>)>,
+    /// The doubly robust one, or why there is none. [`super::add_doubly_robust`] puts it here.
+    pub doubly_robust: Result<Estimate, NotRobust>,
     /// Calibration of its implied win rates under the target; `None` without beta.
     pub calibration: Option<Calibration>,
     /// Mean shift of the log-probability of the preferred and of the other response, under the target, in nats.
@@ -214,6 +216,7 @@ fn candidate(context: &Context<'_>, policy: &PolicyColumns, margins: &[f64], agr
         target: scores(target),
         observed: scores(logged),
         estimators: estimators(context, agreed),
+        doubly_robust: Err(NotRobust::NotIdentified),
         calibration: policy.beta.and_then(|beta| calibration(table, margins, beta)),
         shifts: shifts(context, policy),
         slices: context

@@ -7,6 +7,7 @@
 
 mod bound;
 mod comparisons;
+mod doubly_robust;
 mod estimators;
 mod evaluate;
 mod mean;
@@ -14,6 +15,7 @@ mod scores;
 
 pub use bound::{FiniteSampleBound, finite_sample_bound};
 pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, PolicyColumns, collect};
+pub use doubly_robust::{NotRobust, add_doubly_robust};
 pub use estimators::{cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
 pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
 pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};
