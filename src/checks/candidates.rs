@@ -56,11 +56,13 @@ pub(super) fn unjudged(
 
 /// The finding of several comparisons: undetermined where one could not be judged, unless another fails.
 pub(super) fn settle(
-    measures: Vec<Measure>,
+    mut measures: Vec<Measure>,
     unjudged: Vec<Measure>,
     message: String,
     remedy: &str,
 ) -> Result<Finding, Undetermined> {
+    // The first measure is the headline: what is worst.
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     if unjudged.is_empty() || super::status_of(&measures) == super::Status::Fail {
         return Ok(Finding::from_measures(measures.into_iter().chain(unjudged).collect(), message, remedy));
     }
