@@ -35,6 +35,10 @@ pub struct Estimate {
     pub n: u64,
     /// Kish's effective sample size of them.
     pub n_eff: f64,
+    /// The effective number of clusters, (sum W)^2 / sum W^2 over their weights W (Kish 1965, section 11.7), of the grouping
+    /// that has the fewest; `None` where rows are not grouped. Where one cluster carries most of the weight, the error by
+    /// cluster cannot be trusted however many there are.
+    pub effective_clusters: Option<f64>,
     /// Standard error as if rows were independent; `None` for one row.
     pub se_by_row: Option<f64>,
     /// Standard error by each grouping; `None` for one cluster.
@@ -162,6 +166,7 @@ pub(super) fn with_errors(
         estimate,
         n: count,
         n_eff,
+        effective_clusters: sample.clusters.iter().filter_map(|own| effective(sample, &values, own)).reduce(f64::min),
         se_by_row: by_row.map(f64::sqrt),
         se_by_cluster: one_way.iter().map(|own| own.map(|(variance, _)| variance.sqrt())).collect(),
         se,
@@ -169,6 +174,16 @@ pub(super) fn with_errors(
         interval: if no_spread { bernstein } else { student },
         outer,
     }
+}
+
+/// The effective number of the clusters of these rows. `None` where the sample gives no weights.
+fn effective(sample: &Sample<'_>, values: &[(u32, f64)], clusters: &Clusters) -> Option<f64> {
+    let weight = |(row, _): &(u32, f64)| Some((*row, *sample.weights.get(usize::try_from(*row).ok()?)?));
+    let weights: Vec<(u32, f64)> = values.iter().map(weight).collect::<Option<_>>()?;
+    let largest = weights.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
+    let sums = by_cluster(&weights, clusters)?;
+    let sum = sums.iter().map(|(sum, _)| sum / largest).collect::<Sum>().value();
+    Some(sum * sum / sums.iter().map(|(sum, _)| (sum / largest).powi(2)).collect::<Sum>().value())
 }
 
 /// n/(n-1) sum u^2. `None` for one row.
@@ -180,15 +195,32 @@ fn variance_by_row(values: &[(u32, f64)]) -> Option<f64> {
 /// C/(C-1) sum_k (sum_{i in k} u_i)^2 and C (Särndal, Swensson & Wretman 1992, section 5.7; `svymean` of R's survey), over
 /// the clusters that carry weight. `None` for one cluster.
 fn variance_by(values: &[(u32, f64)], clusters: &Clusters) -> Option<(f64, f64)> {
-    let mut sums = vec![None::<f64>; clusters.count];
-    for (row, u) in values {
-        let code = clusters.codes.get(usize::try_from(*row).ok()?)?;
-        let sum = sums.get_mut(usize::try_from(*code).ok()?)?;
-        *sum = Some(sum.unwrap_or(0.0) + u);
-    }
-    let sums: Vec<f64> = sums.into_iter().flatten().collect();
+    let sums = by_cluster(values, clusters)?;
     let count = as_f64(sums.len() as u64);
-    (sums.len() > 1).then(|| (count / (count - 1.0) * sums.iter().map(|sum| sum * sum).collect::<Sum>().value(), count))
+    (sums.len() > 1)
+        .then(|| (count / (count - 1.0) * sums.iter().map(|(sum, _)| sum * sum).collect::<Sum>().value(), count))
+}
+
+/// The sum of the values of each cluster that has any, and how many there are, in the order of the clusters.
+fn by_cluster(values: &[(u32, f64)], clusters: &Clusters) -> Option<Vec<(f64, f64)>> {
+    // A slice of few rows must not cost a table of all clusters.
+    const SPARSE: usize = 8;
+    let code = |row: u32| clusters.codes.get(usize::try_from(row).ok()?).copied();
+    if values.len() >= clusters.count / SPARSE {
+        let mut sums = vec![(0.0, 0.0); clusters.count];
+        for (row, value) in values {
+            let (sum, size) = sums.get_mut(usize::try_from(code(*row)?).ok()?)?;
+            *sum += value;
+            *size += 1.0;
+        }
+        sums.retain(|(_, size)| *size > 0.0);
+        return Some(sums);
+    }
+    let mut coded: Vec<(u32, f64)> =
+        values.iter().map(|(row, value)| Some((code(*row)?, *value))).collect::<Option<_>>()?;
+    coded.sort_by_key(|(code, _)| *code);
+    let sum = |run: &[(u32, f64)]| (run.iter().map(|(_, value)| value).sum(), as_f64(run.len() as u64));
+    Some(coded.chunk_by(|a, b| a.0 == b.0).map(sum).collect())
 }
 
 /// V_1 + V_2 - V_12 (Cameron, Gelbach & Miller 2011, equation 2.11), V_12 by pairs of clusters; where that is not positive,
@@ -227,13 +259,8 @@ fn outer(sample: &Sample<'_>, values: &[f64], range: (f64, f64)) -> Option<(f64,
     let units: Vec<(f64, f64)> = match sample.clusters {
         [] => terms.iter().map(|(_, product, _)| (*product, 1.0)).collect(),
         [clusters] => {
-            let mut by_code = vec![(0.0, 0.0); clusters.count];
-            for (row, product, _) in &terms {
-                let (sum, size) = by_code.get_mut(*clusters.codes.get(*row as usize)? as usize)?;
-                *sum += product;
-                *size += 1.0;
-            }
-            by_code.into_iter().filter(|(_, size)| *size > 0.0).collect()
+            let products: Vec<(u32, f64)> = terms.iter().map(|(row, product, _)| (*row, *product)).collect();
+            by_cluster(&products, clusters)?
         }
         _ => return None,
     };
