@@ -8,6 +8,7 @@
 //! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
 mod assumptions;
+mod candidates;
 mod diff;
 mod escape;
 mod figures;
@@ -18,6 +19,7 @@ mod github;
 mod json;
 mod junit;
 mod record;
+mod refit;
 mod render;
 mod sarif;
 mod state;
