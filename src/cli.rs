@@ -1,6 +1,8 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
-use crate::commands::{self, AuditOptions, DiffFormat, Failure, Format, Schema, ScoreOptions, StatisticsOptions};
+use crate::commands::{
+    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, Schema, ScoreOptions, StatisticsOptions,
+};
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -143,8 +145,8 @@ struct AuditArgs {
     #[arg(long, value_enum)]
     fail_on: Option<FailOnArg>,
     /// What to print on standard output
-    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
-    format: FormatArg,
+    #[arg(long, value_enum, default_value_t = AuditFormatArg::Text)]
+    format: AuditFormatArg,
     /// The record of an earlier audit: what changed since is shown, and judged by the check change-management
     #[arg(long, value_name = "REPORT.json")]
     baseline: Option<PathBuf>,
@@ -181,10 +183,24 @@ enum FailOnArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FormatArg {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AuditFormatArg {
     /// A one-screen summary
     Text,
     /// The record, as in report.json
     Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// JUnit XML, a test case a check
+    Junit,
+    /// Annotations for GitHub Actions
+    Github,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -264,6 +280,18 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Text => Format::Text,
             FormatArg::Json => Format::Json,
+        }
+    }
+}
+
+impl From<AuditFormatArg> for AuditFormat {
+    fn from(format: AuditFormatArg) -> AuditFormat {
+        match format {
+            AuditFormatArg::Text => AuditFormat::Text,
+            AuditFormatArg::Json => AuditFormat::Json,
+            AuditFormatArg::Sarif => AuditFormat::Sarif,
+            AuditFormatArg::Junit => AuditFormat::Junit,
+            AuditFormatArg::Github => AuditFormat::Github,
         }
     }
 }

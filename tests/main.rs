@@ -14,6 +14,7 @@ mod declare;
 mod degenerate;
 mod estimate;
 mod evidence;
+mod gate;
 mod logs;
 mod matrix;
 mod newton;

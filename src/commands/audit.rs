@@ -2,7 +2,7 @@
 
 use super::progress::Terminal;
 use super::statistics::{keep, relative_to};
-use super::{Failure, Format, print, use_colour};
+use super::{AuditFormat, Failure, print, use_colour};
 use chrono::{NaiveDate, Utc};
 use counterweight::audit::{Against, Audited, Baseline, Input, StatisticsFile};
 use counterweight::declare::Declaration;
@@ -20,7 +20,7 @@ pub(crate) struct AuditOptions {
     /// The report's folder; beside the audit document when absent.
     pub(crate) out: Option<PathBuf>,
     /// What goes to standard output.
-    pub(crate) format: Format,
+    pub(crate) format: AuditFormat,
     /// The date that waivers and ages refer to; today in UTC when absent.
     pub(crate) as_of: Option<NaiveDate>,
     /// Overrides of the policy.
@@ -131,10 +131,15 @@ fn beside(audit: &Path) -> PathBuf {
 }
 
 fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Failure> {
+    // Names in the record are relative to the audit document; a pipeline knows files from where it runs the command.
+    let folder = options.audit.parent().unwrap_or(Path::new("")).display().to_string();
     match options.format {
-        Format::Json => print(&report::to_json(record)),
-        Format::Text if options.quiet => Ok(()),
-        Format::Text => {
+        AuditFormat::Json => print(&report::to_json(record)),
+        AuditFormat::Sarif => print(&report::sarif(record, &folder)),
+        AuditFormat::Junit => print(&report::junit(record)),
+        AuditFormat::Github => print(&report::github(record, &folder)),
+        AuditFormat::Text if options.quiet => Ok(()),
+        AuditFormat::Text => {
             let summary = report::summary_text(record, use_colour(), 80);
             print(&format!("{summary}\nReport: {}\n", out.join("report.html").display()))
         }

@@ -39,6 +39,21 @@ pub(crate) enum Format {
     Json,
 }
 
+/// How the answer of an audit is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AuditFormat {
+    /// For people.
+    Text,
+    /// The record.
+    Json,
+    /// SARIF 2.1.0.
+    Sarif,
+    /// JUnit XML.
+    Junit,
+    /// Annotations for GitHub Actions.
+    Github,
+}
+
 /// What `schema` describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Schema {

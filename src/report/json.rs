@@ -15,6 +15,11 @@ pub fn to_json(report: &Report) -> String {
     text
 }
 
+/// Any JSON value, laid out like the record.
+pub(super) fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
+
 /// Reads a record. `name` is the file's name as written, for the problems.
 ///
 /// # Errors
