@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+pub mod draft;
 mod people;
 mod record;
 

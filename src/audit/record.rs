@@ -2,7 +2,7 @@
 
 use super::people;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
-use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity};
+use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity, Preset};
 use crate::logs::Exclusion;
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
@@ -46,6 +46,7 @@ pub(super) fn record(
         audit: report::AuditRecord {
             sha256: audit.source.sha256.clone(),
             logs: audit.logs.path.clone(),
+            preset: (audit.logs.preset != Preset::Canonical).then(|| audit.logs.preset.name().to_owned()),
             columns: collected
                 .conditions
                 .columns

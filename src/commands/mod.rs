@@ -2,11 +2,13 @@
 
 mod audit;
 mod checks;
+mod inspect;
 mod progress;
 mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
+pub(crate) use inspect::{InspectOptions, init, inspect};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 
 use counterweight::declare::{self, DocumentKind};

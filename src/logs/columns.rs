@@ -3,6 +3,7 @@
 //! Owns: which column stands for which role, covariate and pair probability, and which columns a scan decodes.
 //! Must never: read rows.
 
+use super::derive::Derivation;
 use super::files::Opened;
 use super::{LogFile, problem};
 use crate::declare::{LabelWords, LogSpec, Pairs, Problem, Regime, Role};
@@ -78,6 +79,8 @@ pub(super) struct Plan {
     pub(super) integer_ids: bool,
     /// The columns of all mapped roles, covariates and pair probabilities.
     pub(super) mapped: BTreeSet<String>,
+    /// How the columns among them that are made of others are made.
+    pub(super) derivation: Derivation,
 }
 
 /// What mapping gives: the roles, and the plan.
@@ -141,9 +144,8 @@ pub(super) fn map(
     opened: &[Opened],
     problems: &mut Vec<Problem>,
 ) -> Mapping {
-    let available: BTreeSet<&str> = opened.iter().flat_map(|o| &o.columns).map(String::as_str).collect();
     conflicts(spec, problems);
-    let mut mapped = roles(spec, &available);
+    let (mut mapped, derivation) = mapped(spec, files, opened, problems);
     let mut required: BTreeMap<String, String> = BTreeMap::new();
     for (role, column) in &mapped {
         required.entry(column.clone()).or_insert_with(|| format!("taken for {}", role.name()));
@@ -179,11 +181,25 @@ pub(super) fn map(
         integer_ids: id.as_ref().is_some_and(|id| all_integers(opened, id)),
         id,
         mapped: required.keys().cloned().collect(),
+        derivation,
     };
     for (file, opened) in files.iter().zip(opened) {
         check_file(file, opened, &required, &plan, problems);
     }
     Mapping { mapped, plan }
+}
+
+/// The column of each role, and how columns are made that are made of others.
+pub(super) fn mapped(
+    spec: &LogSpec,
+    files: &[LogFile],
+    opened: &[Opened],
+    problems: &mut Vec<Problem>,
+) -> (BTreeMap<Role, String>, Derivation) {
+    let available: BTreeSet<&str> = opened.iter().flat_map(|o| &o.columns).map(String::as_str).collect();
+    let derivation = Derivation::new(spec, files, &available, problems);
+    let available: BTreeSet<&str> = available.into_iter().chain(derivation.names()).collect();
+    (roles(spec, &available), derivation)
 }
 
 /// Two explicit forms of one quantity.
@@ -201,7 +217,7 @@ fn conflicts(spec: &LogSpec, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The roles: explicit columns, else canonical names that some file has. A form of g_O (or g_T) that is named explicitly
+/// The roles: explicit columns, else the preset's names that some file has (or can be made). A form of g_O (or g_T) that is named explicitly
 /// keeps the canonical names of the other forms from being taken; of two canonical forms the plain one is.
 fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
     let mut mapped = spec.columns.clone();
@@ -214,8 +230,9 @@ fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
             Role::LogTargetPropensity => mapped.contains_key(&Role::TargetPropensity),
             _ => false,
         };
-        if !taken && !mapped.contains_key(&role) && available.contains(role.canonical()) {
-            mapped.insert(role, role.canonical().to_owned());
+        let found = spec.preset.columns(role).into_iter().find(|column| available.contains(column));
+        if let Some(column) = found.filter(|_| !taken && !mapped.contains_key(&role)) {
+            mapped.insert(role, column.to_owned());
         }
     }
     mapped
@@ -292,9 +309,14 @@ fn check_file(
     if !opened.has_rows && opened.columns.is_empty() {
         return;
     }
-    for (column, purpose) in required {
-        match opened.columns.iter().filter(|name| *name == column).count() {
-            0 => problems.push(missing_column(&file.name, column, purpose, &opened.columns)),
+    let sources = required.iter().flat_map(|(column, purpose)| match plan.derivation.makes(column) {
+        true => plan.derivation.sources(column).into_iter().map(|source| (source, "the preset needs it")).collect(),
+        false => vec![(column.clone(), purpose.as_str())],
+    });
+    // A column that several others need is one problem.
+    for (column, purpose) in sources.collect::<BTreeMap<String, &str>>() {
+        match opened.columns.iter().filter(|name| **name == column).count() {
+            0 => problems.push(missing_column(&file.name, &column, purpose, &opened.columns)),
             1 => {}
             _ => {
                 let message = format!("two columns are called `{column}` ({purpose})");

@@ -22,11 +22,8 @@ pub(super) fn count(audit: &Audit) -> Result<(LogFile, HashMap<String, u64>), Ve
     let opened = files::open(&file)?;
     file.rows = opened.footer.as_ref().map(super::parquet::Footer::rows);
     check_columns(&file, &opened)?;
-    let source = fold::Source {
-        files: std::slice::from_ref(&file),
-        opened: std::slice::from_ref(&opened),
-        wanted: Wanted::from([(PROMPT.to_owned(), Use::Scalar)]),
-    };
+    let wanted = Wanted::from([(PROMPT.to_owned(), Use::Scalar)]);
+    let source = fold::Source::new(std::slice::from_ref(&file), std::slice::from_ref(&opened), wanted);
     let work = |counts: &mut HashMap<String, u64>, piece: &fold::Piece<'_>| add(counts, piece);
     let mut merge = |total: &mut HashMap<String, u64>, part: HashMap<String, u64>| {
         for (prompt, rows) in part {
