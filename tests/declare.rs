@@ -255,7 +255,8 @@ const MISTAKES: &[Mistake] = &[
     // Audits.
     mistake(A, "regime: regime.yaml\n", "", "the document lacks `regime`", (1, 1), true),
     mistake(A, "  path: logs.parquet\n", "", "`logs` lacks `path`", (4, 1), true),
-    mistake(A, "preset: canonical", "preset: trl", "preset `trl` is not supported by this version", (6, 11), true),
+    mistake(A, "preset: canonical", "preset: trl", "`labels` says nothing under the preset trl", (8, 3), false),
+    mistake(A, "{id: event_id,", "{chosen: c,", "`chosen` says nothing under the preset canonical", (7, 13), false),
     mistake(A, "preset: canonical", "preset: canon", "unknown preset `canon`", (6, 11), true),
     mistake(A, "prompt: prompt_id", "promt: prompt_id", "unknown key `promt` in `columns`", (7, 27), true),
     mistake(
@@ -291,6 +292,11 @@ const MISTAKES: &[Mistake] = &[
         (15, 48),
         false,
     ),
+    mistake(A, "reference: {logp_a: ra, logp_b: rb}", "", "there is no `reference`", (14, 5), false),
+    mistake(A, "{logp_a: ra, logp_b: rb}", "{form: sum}", "the reference has no log-probabilities", (12, 12), false),
+    mistake(A, "logp_a: la", "logp_a: mean_logp_a", "sounds like a mean per token", (14, 48), false),
+    mistake(A, "logp_b: rb}", "logp_b: rb, form: mean}", "means per token cannot be turned into sums", (12, 37), false),
+    mistake(A, "logp_b: rb}", "logp_b: rb, form: average}", "unknown form `average`", (12, 43), true),
     mistake(A, "model: tilt", "model: llm", "unknown model `llm`", (15, 50), true),
     mistake(A, "folds: 4", "folds: 1", "`folds` must be a whole number, at least 2", (15, 107), true),
     mistake(A, "identify: [annotator]", "identify: [anotator]", "unknown role `anotator`", (16, 21), true),
@@ -298,9 +304,9 @@ const MISTAKES: &[Mistake] = &[
         A,
         "reference: {logp_a: ra, logp_b: rb}",
         "reference: {logp_a: ra}",
-        "`reference` lacks `logp_b`",
-        (12, 1),
-        true,
+        "the reference has `logp_a` and lacks `logp_b`",
+        (12, 13),
+        false,
     ),
 ];
 
@@ -494,7 +500,7 @@ error: unknown key `efective`
   | ^^^^^^^^
   = help: did you mean `effective`? allowed: `schema`, `name`, `version`,
           `effective`, `owner`, `motivation`, `supersedes`, `cells`, `target`,
-          `pairs`, `observed`, `mechanisms`, `critical`
+          `pairs`, `observed`, `mechanisms`, `critical`, `draft`
 
 error: masses of `domain` sum to 0.95, not 1
   --> regime.yaml:10:5
@@ -943,7 +949,7 @@ fn load_collects_the_problems_of_all_documents() {
     let path = folder.path().join("audit.yaml");
     std::fs::write(
         &path,
-        AUDIT.replace("preset: canonical", "preset: trl").replace("policy: standard", "policy: p.yaml"),
+        AUDIT.replace("preset: canonical", "preset: tlr").replace("policy: standard", "policy: p.yaml"),
     )
     .unwrap();
     std::fs::write(folder.path().join("regime.yaml"), REGIME.replace("koala: 0.25", "koala: 0.2")).unwrap();

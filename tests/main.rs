@@ -8,14 +8,18 @@
 
 mod architecture;
 mod arena;
+mod change;
 mod cli;
 mod declare;
 mod degenerate;
+mod estimate;
 mod evidence;
 mod logs;
 mod matrix;
+mod newton;
 mod overlap;
 mod people;
+mod presets;
 mod properties;
 mod references;
 mod report;

@@ -79,7 +79,10 @@ pub fn gaps(seen: &Inspection) -> Vec<Gap> {
         ));
     }
     if !has(Role::Id) {
-        gaps.push(gap("no ids: copies of rows cannot be found", "log an id that is made once per comparison, as `event_id`"));
+        gaps.push(gap(
+            "no ids: copies of rows cannot be found",
+            "log an id that is made once per comparison, as `event_id`",
+        ));
     }
     if !has(Role::Mechanism) {
         gaps.push(gap(
@@ -288,7 +291,10 @@ fn audit(seen: &Inspection, logs: &str) -> String {
     );
     let reference = [("ref_a_logps", "ref_b_logps"), ("reference_a_logps", "reference_b_logps")];
     if let Some((a, b)) = reference.into_iter().find(|(a, b)| seen.made.contains(*a) && seen.made.contains(*b)) {
-        let _ = writeln!(text, "# Cached log-probabilities of the reference policy, in the order of the pair.\nreference: {{logp_a: {a}, logp_b: {b}}}");
+        let _ = writeln!(
+            text,
+            "# Cached log-probabilities of the reference policy, in the order of the pair.\nreference: {{logp_a: {a}, logp_b: {b}}}"
+        );
     }
     text
 }
@@ -317,7 +323,9 @@ fn scalar(text: &str) -> String {
 
 /// Text for a comment: on one line.
 fn comment(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}') { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}') { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]

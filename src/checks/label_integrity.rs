@@ -1,8 +1,8 @@
 //! Are the labels in their alphabet, and is every comparison in the log once?
 
 use super::{
-    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, rows, share, side_is_known,
-    side_not_kept,
+    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, rows, share,
+    side_is_known, side_not_kept,
 };
 use crate::logs::Exclusion;
 

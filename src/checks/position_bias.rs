@@ -1,8 +1,8 @@
 //! Does the side on which a response is shown decide?
 
 use super::{
-    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, at_most, side_is_known, side_not_kept,
-    thousands,
+    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, at_most, side_is_known,
+    side_not_kept, thousands,
 };
 use crate::declare::Role;
 use crate::numeric::ClusteredRatio;

@@ -35,6 +35,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             .iter()
             .map(|slice| Measure::fault("critical slice without target mass", 1, Crossed::Warning).about(slice)),
     );
+    // The headline is the worst measure; a stable sort keeps the order among equals.
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     let message = if regime.draft {
         format!(
             "{} {} is a draft that a program wrote: nobody has declared this population yet",

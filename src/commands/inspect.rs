@@ -61,11 +61,7 @@ pub(crate) fn init(options: &InspectOptions, out: &Path) -> Result<u8, Failure> 
         out.join("audit.yaml").display(),
     );
     text.push_str(&gaps(&seen, width()));
-    let _ = write!(
-        text,
-        "\nNext: counterweight audit {}\n",
-        quoted(&out.join("audit.yaml").display().to_string())
-    );
+    let _ = write!(text, "\nNext: counterweight audit {}\n", quoted(&out.join("audit.yaml").display().to_string()));
     print(&text)?;
     Ok(0)
 }
@@ -90,7 +86,10 @@ fn unknown(seen: &Inspection) -> Failure {
 /// Nothing is written if anything is already there.
 fn write_all(out: &Path, draft: &Draft) -> Result<(), Failure> {
     let schema = |kind: DocumentKind| {
-        (PathBuf::from("schemas").join(format!("{}.schema.json", kind.name())), format!("{:#}\n", declare::json_schema(kind)))
+        (
+            PathBuf::from("schemas").join(format!("{}.schema.json", kind.name())),
+            format!("{:#}\n", declare::json_schema(kind)),
+        )
     };
     let documents = [("regime.yaml", &draft.regime), ("policy.yaml", &draft.policy), ("audit.yaml", &draft.audit)];
     let present: Vec<String> = documents
@@ -109,7 +108,8 @@ fn write_all(out: &Path, draft: &Draft) -> Result<(), Failure> {
             if present.len() == 1 { "it" } else { "them" }
         )));
     }
-    let failed = |path: &Path, error: &std::io::Error| Failure(format!("error: cannot write {}: {error}", path.display()));
+    let failed =
+        |path: &Path, error: &std::io::Error| Failure(format!("error: cannot write {}: {error}", path.display()));
     let folder = out.join("schemas");
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
     for (name, text) in DocumentKind::ALL.map(schema) {
@@ -142,7 +142,8 @@ fn header(seen: &Inspection) -> String {
 
 fn columns(seen: &Inspection, width: usize) -> String {
     let name_width = seen.columns.iter().map(|column| column.name.chars().count()).max().unwrap_or(6).clamp(6, NAME);
-    let mut text = format!("\n{:name_width$}  {:<14}  {:>8}  {:>6}  taken for\n", "column", "type", "missing", "values");
+    let mut text =
+        format!("\n{:name_width$}  {:<14}  {:>8}  {:>6}  taken for\n", "column", "type", "missing", "values");
     for column in &seen.columns {
         let values = column.levels.as_ref().map_or_else(|| "many".to_owned(), |levels| levels.len().to_string());
         let line = format!(
@@ -158,7 +159,13 @@ fn columns(seen: &Inspection, width: usize) -> String {
 }
 
 fn labels(labels: &LabelTally) -> String {
-    let counts = [("a", labels.a), ("b", labels.b), ("tie", labels.tie), ("abstain", labels.abstain), ("probability", labels.soft)];
+    let counts = [
+        ("a", labels.a),
+        ("b", labels.b),
+        ("tie", labels.tie),
+        ("abstain", labels.abstain),
+        ("probability", labels.soft),
+    ];
     let rest = [("missing", labels.missing), ("unknown", labels.unknown)];
     let shown = counts.iter().filter(|(_, n)| *n > 0).chain(rest.iter().filter(|(_, n)| *n > 0));
     let shown: Vec<String> = shown.map(|(name, n)| format!("{name} {n}")).collect();
@@ -235,7 +242,11 @@ fn cut(text: &str, width: usize) -> String {
 fn visible(text: &str) -> String {
     let sign = |c: char| match c {
         '\n' | '\r' => '⏎',
-        c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => '\u{fffd}',
+        c if c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+        {
+            '\u{fffd}'
+        }
         c => c,
     };
     text.chars().take(4096).map(sign).collect()

@@ -224,7 +224,11 @@ pub(super) fn shape() -> Shape {
         ),
         may("mechanisms", list(mechanism_shape(), 0), "The pair-assignment mechanisms g_O that were declared."),
         may("critical", list(map(Shape::Text), 0), "Slices that are monitored, and block on regression."),
-        may("draft", Shape::Flag, "That a program drafted this and nobody has taken it over yet: such a declaration fails."),
+        may(
+            "draft",
+            Shape::Flag,
+            "That a program drafted this and nobody has taken it over yet: such a declaration fails.",
+        ),
     ])
 }
 

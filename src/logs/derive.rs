@@ -346,8 +346,12 @@ impl Chosen {
             let (prompt, chosen, rejected) = if self.prompt.is_empty() {
                 split_off_prompt(chosen, rejected)
             } else {
-                let parts: Vec<String> =
-                    prompts.iter().filter_map(|column| column[row].clone()).map(text).filter(|t| !t.is_empty()).collect();
+                let parts: Vec<String> = prompts
+                    .iter()
+                    .filter_map(|column| column[row].clone())
+                    .map(text)
+                    .filter(|t| !t.is_empty())
+                    .collect();
                 ((!parts.is_empty()).then(|| parts.join("\n")), chosen, rejected)
             };
             let tied = scores.as_ref().is_some_and(|(chosen, rejected)| same_score(&chosen[row], &rejected[row]));
@@ -482,25 +486,35 @@ fn prompt_columns(preset: Preset, available: &BTreeSet<&str>) -> Vec<String> {
     sets.iter().map(present).find(|columns| !columns.is_empty()).unwrap_or_default()
 }
 
-/// Takes the columns' names from the `dataset_info.json` beside the log, if one names the log's file.
-fn dataset_info(files: &[LogFile], form: &mut Chosen, problems: &mut Vec<Problem>) {
-    let Some(file) = files.first() else { return };
+/// Whether the `dataset_info.json` beside the log names the log's file.
+pub(super) fn is_listed(files: &[LogFile]) -> bool {
+    matches!(info(files), Ok(Some(_)))
+}
+
+/// What the `dataset_info.json` beside the log says of the log's file, if it is there and says anything.
+fn info(files: &[LogFile]) -> Result<Option<Value>, String> {
+    let Some(file) = files.first() else { return Ok(None) };
     let path = file.path.parent().unwrap_or(Path::new("")).join("dataset_info.json");
-    let (true, Some(name)) = (path.is_file(), file.path.file_name().and_then(|name| name.to_str())) else { return };
-    let entry = match read_info(&path) {
-        Ok(info) => info.as_object().and_then(|all| {
-            all.values().find(|entry| entry.get("file_name").and_then(Value::as_str) == Some(name)).cloned()
-        }),
-        Err(why) => {
-            let message = format!("the dataset_info.json beside it cannot be read: {why}");
-            problems.push(problem(&file.name, message, "mend it, or move it away"));
-            None
-        }
+    let (true, Some(name)) = (path.is_file(), file.path.file_name().and_then(|name| name.to_str())) else {
+        return Ok(None);
     };
+    let all = read_info(&path)?;
+    let is_it = |entry: &&Value| entry.get("file_name").and_then(Value::as_str) == Some(name);
+    Ok(all.as_object().and_then(|all| all.values().find(is_it).cloned()))
+}
+
+/// Takes the columns' names from the `dataset_info.json` beside the log, if it names the log's file.
+fn dataset_info(files: &[LogFile], form: &mut Chosen, problems: &mut Vec<Problem>) {
+    let name = files.first().map_or("", |file| &file.name);
+    let entry = info(files).unwrap_or_else(|why| {
+        let message = format!("the dataset_info.json beside it cannot be read: {why}");
+        problems.push(problem(name, message, "mend it, or move it away"));
+        None
+    });
     let Some(entry) = entry else { return };
     if entry.get("ranking").and_then(Value::as_bool) != Some(true) {
         let message = "dataset_info.json does not say `\"ranking\": true` of this file: it holds no pairs";
-        problems.push(problem(&file.name, message, "name the file of a preference data set"));
+        problems.push(problem(name, message, "name the file of a preference data set"));
     }
     let column = |key: &str| entry.get("columns").and_then(|columns| columns.get(key)?.as_str()).map(str::to_owned);
     if let Some(chosen) = column("chosen") {

@@ -5,7 +5,7 @@
 
 use super::columns::{self, Use, Wanted};
 use super::convert::{as_text, is_missing};
-use super::derive::Derivation;
+use super::derive::{self, Derivation};
 use super::files::{self, Opened};
 use super::fold::{self, Piece};
 use super::{Label, LogFile, Progress, failure, nested, rows};
@@ -62,7 +62,7 @@ pub struct InspectedColumn {
     pub missing: u64,
     /// Its values and how often each occurs; `None` where they are many, long, or nested.
     pub levels: Option<BTreeMap<String, u64>>,
-    /// What it was taken for: a role of its own, or a part of one that is made.
+    /// What it was taken for: roles of its own, and those that are made of it.
     pub taken_for: Vec<String>,
     /// Its values in the first rows.
     pub first: Vec<Option<String>>,
@@ -108,7 +108,7 @@ pub fn inspect(
     if problems.is_empty() && !opened.iter().any(|opened| opened.has_rows) {
         problems.extend(failure(path, "the log holds no rows", "an audit needs at least one comparison"));
     }
-    let found = preset.or_else(|| detect(&available));
+    let found = preset.or_else(|| detect(&available, derive::is_listed(&files)));
     if problems.is_empty() && found.is_none() {
         problems.extend(no_pairs(path, &available));
     }
@@ -146,11 +146,12 @@ pub fn inspect(
     })
 }
 
-/// The preset that these columns fit.
-fn detect(available: &BTreeSet<&str>) -> Option<Preset> {
+/// The preset that these columns fit; `listed` says that a `dataset_info.json` names the log.
+fn detect(available: &BTreeSet<&str>, listed: bool) -> Option<Preset> {
     let has = |names: &[&str]| names.iter().all(|name| available.contains(name));
     let pairs = has(&["chosen", "rejected"]);
     let tests = [
+        (Preset::Llamafactory, listed),
         (Preset::Arena, has(&["model_a", "model_b", "winner"]) || has(&["model_a", "model_b", "winner_model_a"])),
         (Preset::Helpsteer3, has(&["response1", "response2", "overall_preference"])),
         (Preset::Ultrafeedback, pairs && has(&["score_chosen", "score_rejected"])),
@@ -165,8 +166,13 @@ fn detect(available: &BTreeSet<&str>) -> Option<Preset> {
 /// Formats that hold no comparisons are told so at once.
 fn no_pairs(path: &str, available: &BTreeSet<&str>) -> Vec<Problem> {
     let unpaired = available.contains("completion") && available.contains("label");
-    let help = "an audit is of comparisons: two responses to one prompt, and which was preferred. Log or join the pairs first";
-    if unpaired { failure(path, "this log judges single completions (prompt, completion, label), not pairs", help) } else { Vec::new() }
+    let help =
+        "an audit is of comparisons: two responses to one prompt, and which was preferred. Log or join the pairs first";
+    if unpaired {
+        failure(path, "this log judges single completions (prompt, completion, label), not pairs", help)
+    } else {
+        Vec::new()
+    }
 }
 
 /// An audit document's `logs` with nothing but a preset.
@@ -190,17 +196,12 @@ fn names(opened: &[Opened]) -> Vec<String> {
     opened.iter().flat_map(|opened| &opened.columns).filter(|name| seen.insert(name.as_str())).cloned().collect()
 }
 
-/// What each column was taken for.
+/// What each column was taken for: roles of its own, and those that are made of it.
 fn taken(mapped: &BTreeMap<Role, String>, derivation: &Derivation) -> BTreeMap<String, Vec<String>> {
     let mut taken: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (role, column) in mapped {
-        match derivation.makes(column) {
-            false => taken.entry(column.clone()).or_default().push(role.name().to_owned()),
-            true => derivation
-                .sources(column)
-                .into_iter()
-                .for_each(|source| taken.entry(source).or_default().push(format!("part of {}", role.name()))),
-        }
+        let columns = if derivation.makes(column) { derivation.sources(column) } else { vec![column.clone()] };
+        columns.into_iter().for_each(|column| taken.entry(column).or_default().push(role.name().to_owned()));
     }
     taken
 }

@@ -45,6 +45,9 @@ pub struct Report {
     pub audit: AuditRecord,
     /// Every file that was read: audit, regime, policy, log files, responses; or statistics files.
     pub inputs: Vec<Input>,
+    /// The record of an earlier audit that this one was held against, and what changed since; null without `--baseline`.
+    #[serde(default)]
+    pub baseline: Option<BaselineRecord>,
     /// Set when the audit was made from statistics files, not from the rows.
     pub from_statistics: Option<StatisticsRecord>,
     /// What became of every row.
@@ -151,6 +154,15 @@ pub struct MechanismRecord {
     pub description: String,
     /// The declared bound on g_T/g_O.
     pub max_pair_ratio: Option<f64>,
+    /// Whether g_O(a, b) = g_O(b, a) is declared.
+    #[serde(default)]
+    pub symmetric: bool,
+    /// Whether g_O is declared to depend on earlier labels.
+    #[serde(default)]
+    pub adaptive: bool,
+    /// The declared pool of response generators.
+    #[serde(default)]
+    pub generators: Option<Vec<String>>,
     /// Rows that carry it; null when the log has no mechanism column.
     pub rows: Option<u64>,
 }
@@ -167,6 +179,29 @@ pub struct PolicyRecord {
     pub sha256: String,
     /// SHA-256 of the canonical JSON of the resolved policy.
     pub fingerprint: String,
+    /// Every severity and limit in force, and where it stands; by check, then key.
+    #[serde(default)]
+    pub limits: Vec<PolicyLimit>,
+}
+
+/// One severity or limit of the policy as resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLimit {
+    /// The check.
+    pub check: String,
+    /// `severity`, `when_not_logged`, or the limit's name.
+    pub key: String,
+    /// A number, a word, or a list of either.
+    pub value: serde_json::Value,
+    /// The document that gives it: a shipped policy's name, a path relative to the audit document, or `--set`.
+    pub document: String,
+    /// Whether that document is part of the program.
+    pub shipped: bool,
+    /// The line of the key in that document, 1-based; null for `--set`.
+    pub line: Option<u64>,
+    /// The column of the key, 1-based; null for `--set`.
+    pub column: Option<u64>,
 }
 
 /// Declarations of the audit document.
@@ -190,7 +225,7 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// `audit`, `regime`, `policy`, `log`, `responses` or `statistics`.
+    /// `audit`, `regime`, `policy`, `log`, `responses`, `statistics` or `baseline`.
     pub role: String,
     /// The path as written.
     pub name: String,
@@ -200,6 +235,40 @@ pub struct Input {
     pub bytes: u64,
     /// Its rows, where it has rows.
     pub rows: Option<u64>,
+}
+
+/// An earlier audit, and what changed since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineRecord {
+    /// SHA-256 of the record's bytes.
+    pub sha256: String,
+    /// Its date.
+    pub as_of: String,
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// Its regime's name and version.
+    pub regime: String,
+    /// Its policy's name and version.
+    pub policy: String,
+    /// What changed in the declarations and the log; checks that moved are seen with `counterweight diff`.
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// One difference between two audits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRecord {
+    /// `verdict`, `regime`, `policy`, `waivers`, `mechanisms`, `rows`, `cells`, `weights`, `inputs`, `checks` or `candidates`.
+    pub about: String,
+    /// What changed.
+    pub item: String,
+    /// The value before; null where there was none.
+    pub before: Option<serde_json::Value>,
+    /// The value after; null where there is none.
+    pub after: Option<serde_json::Value>,
+    /// Which rule of change management it falls under; null where it is shown only.
+    pub rule: Option<String>,
 }
 
 /// What the statistics files say that they were made from. None of it was read by the audit.
@@ -224,6 +293,9 @@ pub struct Rows {
     pub excluded: BTreeMap<String, u64>,
     /// Labels of the audited rows: `a`, `b`, `tie`, `abstain`, `soft`.
     pub labels: BTreeMap<String, u64>,
+    /// Rows read by the mechanism that they name, declared or not; null when the log has no mechanism column.
+    #[serde(default)]
+    pub mechanisms: Option<BTreeMap<String, u64>>,
 }
 
 /// The weights w = p_T/p_O * g_T/g_O over the audited rows.
