@@ -22,6 +22,7 @@ mod people;
 mod presets;
 mod properties;
 mod references;
+mod refit;
 mod report;
 mod shards;
 mod simulate;

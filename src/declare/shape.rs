@@ -95,6 +95,8 @@ pub(super) struct Words {
     pub(super) noun: &'static str,
     /// The words.
     pub(super) allowed: Vec<String>,
+    /// Words of later versions, refused with a message of their own.
+    pub(super) later: &'static [&'static str],
 }
 
 /// The numbers that are allowed: from `min` (itself excluded when `above`) to `max`.
@@ -159,7 +161,7 @@ pub(super) fn list(items: Shape, min: usize) -> Shape {
 
 /// One of a few words.
 pub(super) fn word(noun: &'static str, allowed: &[&str]) -> Shape {
-    Shape::Word(Words { noun, allowed: allowed.iter().map(|&word| word.to_owned()).collect() })
+    Shape::Word(Words { noun, allowed: allowed.iter().map(|&word| word.to_owned()).collect(), later: &[] })
 }
 
 /// A scalar, or else a list or mapping.
@@ -381,6 +383,11 @@ fn check_word(node: &Node, text: &str, words: &Words, findings: &mut Findings<'_
         return;
     }
     let allowed = listed(words.allowed.iter().map(String::as_str));
+    if words.later.contains(&text) {
+        let message = format!("{} {} is not supported by this version", words.noun, quoted(text));
+        let help = format!("use {allowed}, and name the columns under `columns` where they differ");
+        return findings.add(node.span, &message, Some(help));
+    }
     let message = format!("unknown {} {}", words.noun, quoted(text));
     findings.add(
         node.span,

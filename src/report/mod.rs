@@ -8,6 +8,7 @@
 //! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
 mod assumptions;
+mod candidates;
 mod diff;
 mod escape;
 mod figures;
@@ -15,6 +16,7 @@ mod folder;
 mod format;
 mod json;
 mod record;
+mod refit;
 mod render;
 mod state;
 mod summary;

@@ -2,11 +2,12 @@
 
 use super::assumptions::{Assumption, register};
 use super::diff::value_of;
-use super::figures;
 use super::format;
 use super::record::{
     CellKey, CellRecord, ChangeRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict,
 };
+use super::refit::{RefitView, refits};
+use super::{candidates, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -37,6 +38,11 @@ pub(super) struct View<'a> {
     target_form: &'static str,
     weight_figure: Option<String>,
     cell_figure: Option<String>,
+    evaluation_finding: String,
+    evaluation_figure: Option<String>,
+    flips: Vec<u64>,
+    slices: Folded<candidates::SliceRow>,
+    refits: Vec<RefitView<'a>>,
 }
 
 /// A verdict in words.
@@ -123,6 +129,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
         changes: fold(changes(report)),
         assumptions: register(report),
+        refits: refits(report),
         quantiles: quantiles(report),
         outside: report
             .cells
@@ -132,6 +139,10 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         target_form: target_form(&report.regime.target_form),
         weight_figure: report.weights.as_ref().filter(|_| html).and_then(figures::weight_distribution),
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
+        evaluation_finding: candidates::finding(report),
+        evaluation_figure: if html { candidates::figure(report) } else { None },
+        flips: candidates::flips(report),
+        slices: fold(candidates::slices(report)),
     }
 }
 
