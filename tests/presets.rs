@@ -178,5 +178,5 @@ fn hostile_levels_are_quoted_in_documents_and_shown_without_their_escapes() {
     assert!(!seen.contains('\u{1b}'), "{seen}");
     let (_, _, report) = two_commands(&sandbox.path("log.jsonl"));
     assert_eq!(report.cells.len(), 4);
-    assert_eq!(report.unsupported_target_mass, 0.0);
+    assert!(report.unsupported_target_mass <= 0.0);
 }
