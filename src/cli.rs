@@ -1,10 +1,12 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
 use crate::commands::{
-    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, Schema, ScoreOptions, StatisticsOptions,
+    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, InspectOptions, Schema, ScoreOptions,
+    StatisticsOptions,
 };
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use counterweight::declare::Preset;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -51,6 +53,26 @@ enum Command {
         /// No progress, no summary
         #[arg(long, short)]
         quiet: bool,
+    },
+    /// Draft the three documents from a log's own columns, and say what to do next
+    #[command(
+        after_help = "Writes regime.yaml, policy.yaml and audit.yaml, and their JSON Schemas for editors; asks nothing and overwrites \
+                            nothing.\n\nExamples:\n  counterweight init preferences.jsonl.gz\n  \
+                            counterweight init 'shards/*.parquet' --out audits/first"
+    )]
+    Init {
+        #[command(flatten)]
+        log: LogArgs,
+        /// The folder to write
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+    /// Show what a log's columns hold and were taken for, and what the log does not say
+    #[command(after_help = "Examples:\n  counterweight inspect preferences.jsonl.gz\n  \
+                            counterweight inspect logs.parquet --preset arena")]
+    Inspect {
+        #[command(flatten)]
+        log: LogArgs,
     },
     /// Compare two audits: what changed in the declarations, the log and the results
     #[command(
@@ -131,6 +153,30 @@ enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Args)]
+struct LogArgs {
+    /// A file, a folder or a glob: Parquet, NDJSON or CSV, the text formats also with .gz or .zst
+    #[arg(value_name = "LOGS")]
+    logs: String,
+    /// Whose column names these are [default: told by the columns]
+    #[arg(long, value_parser = preset)]
+    preset: Option<Preset>,
+    /// No progress
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// The preset of that name.
+fn preset(name: &str) -> Result<Preset, String> {
+    Preset::from_name(name).ok_or_else(|| format!("the presets are {}", Preset::ALL.map(Preset::name).join(", ")))
+}
+
+impl From<LogArgs> for InspectOptions {
+    fn from(args: LogArgs) -> InspectOptions {
+        InspectOptions { logs: args.logs, preset: args.preset, quiet: args.quiet }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -232,6 +278,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Statistics { audit, out, logs, quiet } => {
             commands::statistics(&StatisticsOptions { audit, out, logs, quiet })
         }
+        Command::Init { log, out } => commands::init(&log.into(), &out),
+        Command::Inspect { log } => commands::inspect(&log.into()),
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Score { policy, logs, responses, out } => {

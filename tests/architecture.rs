@@ -26,10 +26,11 @@ const ORDER: [&str; 19] = [
 ];
 
 /// Each dependency in its room.
-const QUARANTINE: [(&str, &[&str]); 10] = [
+const QUARANTINE: [(&str, &[&str]); 11] = [
     ("clap", &["cli", "commands"]),
     ("clap_complete", &["cli", "commands"]),
     ("indicatif", &["commands"]),
+    ("terminal_size", &["commands"]),
     ("serde_yaml", &["declare"]),
     ("polars", &["logs"]),
     ("parquet", &["logs"]),

@@ -255,7 +255,8 @@ const MISTAKES: &[Mistake] = &[
     // Audits.
     mistake(A, "regime: regime.yaml\n", "", "the document lacks `regime`", (1, 1), true),
     mistake(A, "  path: logs.parquet\n", "", "`logs` lacks `path`", (4, 1), true),
-    mistake(A, "preset: canonical", "preset: trl", "preset `trl` is not supported by this version", (6, 11), true),
+    mistake(A, "preset: canonical", "preset: trl", "`labels` says nothing under the preset trl", (8, 3), false),
+    mistake(A, "{id: event_id,", "{chosen: c,", "`chosen` says nothing under the preset canonical", (7, 13), false),
     mistake(A, "preset: canonical", "preset: canon", "unknown preset `canon`", (6, 11), true),
     mistake(A, "prompt: prompt_id", "promt: prompt_id", "unknown key `promt` in `columns`", (7, 27), true),
     mistake(
@@ -499,7 +500,7 @@ error: unknown key `efective`
   | ^^^^^^^^
   = help: did you mean `effective`? allowed: `schema`, `name`, `version`,
           `effective`, `owner`, `motivation`, `supersedes`, `cells`, `target`,
-          `pairs`, `observed`, `mechanisms`, `critical`
+          `pairs`, `observed`, `mechanisms`, `critical`, `draft`
 
 error: masses of `domain` sum to 0.95, not 1
   --> regime.yaml:10:5
@@ -950,7 +951,7 @@ fn load_collects_the_problems_of_all_documents() {
     let path = folder.path().join("audit.yaml");
     std::fs::write(
         &path,
-        AUDIT.replace("preset: canonical", "preset: trl").replace("policy: standard", "policy: p.yaml"),
+        AUDIT.replace("preset: canonical", "preset: tlr").replace("policy: standard", "policy: p.yaml"),
     )
     .unwrap();
     std::fs::write(folder.path().join("regime.yaml"), REGIME.replace("koala: 0.25", "koala: 0.2")).unwrap();

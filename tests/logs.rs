@@ -33,6 +33,7 @@ fn audit(folder: &Path, path: &str) -> Audit {
         logs: LogSpec {
             path: path.to_owned(),
             preset: Preset::Canonical,
+            chosen: None,
             columns: BTreeMap::new(),
             log_propensity_parts: Vec::new(),
             labels: None,
@@ -64,6 +65,7 @@ fn regime(cells: &[&str], pairs: Pairs) -> Regime {
         observed: Observed::Empirical,
         mechanisms: Vec::new(),
         critical: Vec::new(),
+        draft: false,
     }
 }
 

@@ -20,6 +20,7 @@ mod matrix;
 mod newton;
 mod overlap;
 mod people;
+mod presets;
 mod properties;
 mod references;
 mod refit;

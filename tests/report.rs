@@ -312,6 +312,7 @@ fn fixture() -> Report {
         audit: AuditRecord {
             sha256: "0a".repeat(32),
             logs: "logs.parquet".into(),
+            preset: None,
             columns: [("id", "event_id"), ("label", "label"), ("prompt", "prompt_id")]
                 .map(|(role, column)| (role.to_owned(), column.to_owned()))
                 .into(),

@@ -5,6 +5,7 @@
 
 mod candidates;
 mod diff;
+pub mod draft;
 mod people;
 mod record;
 mod refits;

@@ -3,7 +3,7 @@
 use super::{Against, Baseline, candidates, people, refits};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
-use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Regime, Severity};
+use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Preset, Regime, Severity};
 use crate::logs::Exclusion;
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
@@ -49,6 +49,7 @@ pub(super) fn record(
         audit: report::AuditRecord {
             sha256: audit.source.sha256.clone(),
             logs: audit.logs.path.clone(),
+            preset: (audit.logs.preset != Preset::Canonical).then(|| audit.logs.preset.name().to_owned()),
             columns: collected
                 .conditions
                 .columns

@@ -2,7 +2,7 @@
 
 use super::{
     Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, list, rows, share,
-    thousands,
+    side_is_known, side_not_kept, thousands,
 };
 use crate::declare::Role;
 use crate::numeric::holm;
@@ -23,6 +23,9 @@ pub(super) static CHECK: Check = Check {
 const REMEDY: &str = "look at the answers of the annotators named before the log is used: withdraw those that were given without \
     looking, have their comparisons labelled again by others, and spread the comparisons over more people";
 
+/// The question that is about sides.
+const OF_A: &str = "share of a";
+
 /// How many measures of the comparisons that cross nothing are shown.
 const SHOWN: usize = 20;
 
@@ -30,7 +33,9 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let alpha = limits.number("alpha")?;
     let (annotators, answers) = people(evidence)?;
     let compared = compare(answers);
-    let tests = tests(&compared[..annotators.values.len()], limits)?;
+    let sides = side_is_known(evidence);
+    let mut tests = tests(&compared[..annotators.values.len()], limits)?;
+    tests.retain(|test| sides || test.question != OF_A);
     let (heaviest, untested) = (heaviest(annotators, limits)?, untested(annotators, &tests, limits)?);
     if tests.is_empty() {
         return Err(nobody(vec![heaviest, untested]));
@@ -44,7 +49,11 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let message = message(&measures, &tests, &heaviest, &untested);
     measures.extend([heaviest, untested]);
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
-    Ok(Finding::from_measures(measures, message, REMEDY))
+    let finding = Finding::from_measures(measures, message, REMEDY);
+    if !sides && finding.status != Status::Fail {
+        return Err(side_not_kept("who always answers one side", finding.measures));
+    }
+    Ok(finding)
 }
 
 /// The annotators and their answers, as far as the scan could keep them.
@@ -79,7 +88,7 @@ fn tests<'a>(compared: &'a [AnnotatorAnswers], limits: &Limits) -> Result<Vec<Te
     let min_labels = limits.number("min_labels")?;
     let (of_a, of_undecided) = (limits.number("max_deviation")?, limits.number("max_undecided_deviation")?);
     let all = compared.iter().enumerate().flat_map(|(annotator, answers)| {
-        let a = answers.a.as_ref().map(|own| (own, "share of a", "max_deviation", of_a));
+        let a = answers.a.as_ref().map(|own| (own, OF_A, "max_deviation", of_a));
         let undecided = answers
             .undecided
             .as_ref()

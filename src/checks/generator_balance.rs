@@ -20,6 +20,9 @@ const REMEDY: &str = "compare the logged propensity with the sampler for the gen
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let alpha = limits.number("alpha")?;
+    if !super::side_is_known(evidence) {
+        return Err(super::side_not_kept("which generator filled which slot", Vec::new()));
+    }
     let Some(counts) = evidence.statistics.generators.as_ref().filter(|counts| counts.rows > 0) else {
         return Err(undetermined("no audited row carries both generators and a valid propensity"));
     };

@@ -1,6 +1,9 @@
 //! Are the labels in their alphabet, and is every comparison in the log once?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, rows, share};
+use super::{
+    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined, at_most, rows, share,
+    side_is_known, side_not_kept,
+};
 use crate::logs::Exclusion;
 
 pub(super) static CHECK: Check = Check {
@@ -31,8 +34,9 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         held("share of abstentions", labels.abstain, labels.total(), "warn_abstain_share", Crossed::Warning)?,
     ];
     let decided = labels.a + labels.b;
-    let one_sided = share(labels.a.max(labels.b), decided) > limits.number("max_side_share")?;
-    if decided > 0 {
+    let sides = side_is_known(evidence);
+    let one_sided = sides && share(labels.a.max(labels.b), decided) > limits.number("max_side_share")?;
+    if decided > 0 && sides {
         let side = labels.a.max(labels.b);
         measures.push(held("share of choices for one side", side, decided, "max_side_share", Crossed::Limit)?);
     }
@@ -73,6 +77,9 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         named.join("; ")
     };
     let finding = Finding::from_measures(measures, message, REMEDY);
+    if !sides && finding.status != Status::Fail {
+        return Err(side_not_kept("whether the labels are choices", finding.measures));
+    }
     if evidence.duplicates.is_none() && finding.status != Status::Fail {
         return Err(without_ids(finding.measures));
     }

@@ -272,6 +272,23 @@ impl Limits<'_> {
     }
 }
 
+/// Whether the source says which response was shown as a.
+fn side_is_known(evidence: &Evidence) -> bool {
+    evidence.audit.logs.preset.side_is_known()
+}
+
+/// What a check says that needs the side, where the source does not keep it.
+fn side_not_kept(what: &str, measures: Vec<Measure>) -> Undetermined {
+    Undetermined {
+        message: format!(
+            "the source keeps a chosen and a rejected response, and not which of them was shown first: {what} cannot be seen"
+        ),
+        remedy: "log every comparison as it was shown: response_a, response_b in their order, and a label".to_owned(),
+        not_logged: true,
+        measures,
+    }
+}
+
 /// What tests of the mean of 1/g_O or g_T/g_O say where rows of one cell were selected with different probabilities.
 fn selected_within_cells(evidence: &Evidence) -> Undetermined {
     Undetermined {

@@ -1,6 +1,9 @@
 //! Does the side on which a response is shown decide?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, at_most, thousands};
+use super::{
+    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, at_most, side_is_known,
+    side_not_kept, thousands,
+};
 use crate::declare::Role;
 use crate::numeric::ClusteredRatio;
 use crate::statistics::groups::{MAX_VALUES, Members};
@@ -22,6 +25,9 @@ const REMEDY: &str = "find out whether the interface, the annotators or the pipe
 const NO_BIAS: f64 = 0.5;
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
+    if !side_is_known(evidence) {
+        return Err(side_not_kept("what the side decides", Vec::new()));
+    }
     let (alpha, max_deviation) = (limits.number("alpha")?, limits.number("warn_deviation")?);
     let enough = at_least("min_prompts", limits.number("min_prompts")?);
     let how = match sides(evidence.statistics, evidence.regime) {

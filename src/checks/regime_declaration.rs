@@ -15,6 +15,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let regime = evidence.regime;
     let age = (evidence.as_of - regime.effective).num_days();
     let without_mass = !evidence.weights.cells.values().any(|cell| cell.p_target > 0.0);
+    let single = evidence.weights.cells.values().filter(|cell| cell.p_target > 0.0).count() == 1;
     let untargeted = critical_slices_without_mass(evidence);
     let mut measures = vec![
         Measure::held(
@@ -23,6 +24,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             at_most("max_age_days", limits.number("max_age_days")?),
             Crossed::Warning,
         ),
+        Measure::fault("drafts that nobody has taken over", u64::from(regime.draft), Crossed::Limit),
+        Measure::fault("targets of a single cell", u64::from(single), Crossed::Warning),
         Measure::fault("targets without any mass", u64::from(without_mass), Crossed::Limit),
         Measure::fault("days until the regime takes effect", u64::try_from(-age).unwrap_or(0), Crossed::Limit),
         Measure::fault("declared mechanisms missing", u64::from(regime.mechanisms.is_empty()), Crossed::Warning),
@@ -32,7 +35,14 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             .iter()
             .map(|slice| Measure::fault("critical slice without target mass", 1, Crossed::Warning).about(slice)),
     );
-    let message = if age < 0 {
+    // The headline is the worst measure; a stable sort keeps the order among equals.
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
+    let message = if regime.draft {
+        format!(
+            "{} {} is a draft that a program wrote: nobody has declared this population yet",
+            regime.name, regime.version
+        )
+    } else if age < 0 {
         format!(
             "the regime {} {} takes effect on {}, after the audit's date",
             regime.name, regime.version, regime.effective
@@ -44,13 +54,23 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         )
     } else if regime.mechanisms.is_empty() {
         format!("the regime {} {} declares a target but no pair-assignment mechanism", regime.name, regime.version)
+    } else if single {
+        format!(
+            "the regime {} {} has mass in one cell alone: every row weighs the same, and no group is told from another",
+            regime.name, regime.version
+        )
     } else if let Some(slice) = untargeted.first() {
         format!("the regime {} {} monitors {slice}, which has no target mass", regime.name, regime.version)
     } else {
         format!("the regime {} {} has been in effect for {age} days", regime.name, regime.version)
     };
-    let remedy =
-        "have the owner review the declaration: its date, its mechanisms, its critical slices; then move its version";
+    let remedy = if regime.draft {
+        "replace the drafted target by the population that you mean, fill in owner and motivation, and delete `draft: true`"
+    } else if single {
+        "name covariates under `cells` that tell users or prompts apart, and declare how much each group counts"
+    } else {
+        "have the owner review the declaration: its date, its mechanisms, its critical slices; then move its version"
+    };
     Ok(Finding::from_measures(measures, message, remedy))
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod checks;
 mod diff;
+mod inspect;
 mod progress;
 mod score;
 mod statistics;
@@ -10,6 +11,7 @@ mod statistics;
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
 pub(crate) use diff::{DiffFormat, diff};
+pub(crate) use inspect::{InspectOptions, init, inspect};
 pub(crate) use score::{ScoreOptions, score};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 

@@ -1,5 +1,6 @@
 //! The audit document: which declaration, which logs, which candidates.
 
+use super::preset::Preset;
 use super::problem::{Findings, quoted};
 use super::regime::texts;
 use super::shape::{DocumentKind, Range, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
@@ -8,10 +9,12 @@ use super::{Source, prose};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Presets of later versions.
-const LATER_PRESETS: [&str; 5] = ["trl", "arena", "openrlhf", "llamafactory", "helpsteer3"];
 /// The key under `columns` that names several columns.
 const PARTS: &str = "log_propensity_parts";
+/// The key under `columns` that names the preferred response's column.
+const CHOSEN: &str = "chosen";
+/// The key under `columns` that names the rejected response's column.
+const REJECTED: &str = "rejected";
 /// Folds where `fit` says nothing.
 const DEFAULT_FOLDS: u64 = 5;
 /// Smoothing where `fit` says nothing, as in TRL's examples.
@@ -49,7 +52,9 @@ pub struct LogSpec {
     pub columns: BTreeMap<Role, String>,
     /// Columns of logged parts of the pair's log-probability, summed (mixture share, proposal, filter). Empty when not used.
     pub log_propensity_parts: Vec<String>,
-    /// The label alphabet, when declared: then only these words are labels. When not, the words `a`, `b`, `tie` and
+    /// The columns of the preferred and the rejected response, where the preset keeps these.
+    pub chosen: Option<(String, String)>,
+    /// The label alphabet, when declared or the preset's: then only these words are labels. When not, the words `a`, `b`, `tie` and
     /// `abstain`, booleans and numbers in \[0, 1\] (the probability that a is preferred) are.
     pub labels: Option<LabelWords>,
     /// Roles (or columns) whose shared value makes rows dependent; empty when not declared.
@@ -60,13 +65,6 @@ pub struct LogSpec {
     pub target_sample: Option<String>,
     /// How shown comparisons came to be labelled, in words.
     pub selection: Option<String>,
-}
-
-/// The names under which a source keeps its columns. Further presets come with later versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preset {
-    /// `event_id`, `prompt_id`, `response_a`, … : see [`Role::canonical`].
-    Canonical,
 }
 
 /// What a log column is taken for.
@@ -271,11 +269,14 @@ fn role_shape() -> Shape {
 }
 
 fn logs_shape() -> Shape {
-    let preset = Words { noun: "preset", allowed: vec!["canonical".to_owned()], later: &LATER_PRESETS };
     let cluster = Shape::List { items: Box::new(Shape::Text), min: 1, max: Some(2) };
     fields(vec![
         must("path", Shape::Text, "A file, a glob or a folder, relative to this document.", "path: logs.parquet"),
-        may("preset", Shape::Word(preset), "Whose column names apply where `columns` says nothing."),
+        may(
+            "preset",
+            word("preset", &Preset::ALL.map(Preset::name)),
+            "Whose column names apply where `columns` says nothing.",
+        ),
         may("columns", columns_shape(), "Column names by role."),
         may("labels", labels_shape(), "The label alphabet: then only these words are labels."),
         may(
@@ -293,6 +294,8 @@ fn columns_shape() -> Shape {
     let column = |role: Role| may(role.name(), Shape::Text, "The column taken for this role.");
     let mut known: Vec<_> = Role::ALL.into_iter().map(column).collect();
     known.push(may(PARTS, list(Shape::Text, 1), "Columns of logged parts of the pair's log-probability, summed."));
+    known.push(may(CHOSEN, Shape::Text, "The column of the preferred response, under a preset that keeps it."));
+    known.push(may(REJECTED, Shape::Text, "The column of the rejected response, under a preset that keeps it."));
     fields(known)
 }
 
@@ -402,20 +405,54 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
             None => texts(&entry.node, "role", findings)?,
         },
     };
+    let preset =
+        node.get("preset").and_then(|entry| Preset::from_name(entry.node.text()?)).unwrap_or(Preset::Canonical);
+    let chosen = read_chosen(preset, columns, findings);
+    let labels = node.get("labels").and_then(|entry| read_labels(&entry.node, findings));
+    if let Some(entry) = node.get("labels").filter(|_| preset.keeps_chosen_and_rejected()) {
+        let message =
+            format!("`labels` says nothing under the preset {}: the label is which response was chosen", preset.name());
+        findings.add(entry.span, &message, Some("remove it, or use another preset".to_owned()));
+    }
     Some(LogSpec {
         path: node.get("path")?.node.text()?.to_owned(),
-        preset: Preset::Canonical,
+        preset,
+        chosen,
         columns: named
             .iter()
             .filter_map(|entry| Some((Role::from_name(&entry.key)?, entry.node.text()?.to_owned())))
             .collect(),
         log_propensity_parts: parts.unwrap_or_default(),
-        labels: node.get("labels").and_then(|entry| read_labels(&entry.node, findings)),
+        labels: labels.or_else(|| preset.labels()),
         cluster,
         responses: text("responses"),
         target_sample: text("target_sample"),
         selection: text("selection"),
     })
+}
+
+/// The columns of the preferred and the rejected response: the preset's, or others that are named. What the preset makes of
+/// them cannot be named as well.
+fn read_chosen(preset: Preset, columns: Option<&Node>, findings: &mut Findings<'_>) -> Option<(String, String)> {
+    let entry = |key: &str| columns.and_then(|columns| columns.get(key));
+    let Some((chosen, rejected)) = preset.chosen_and_rejected() else {
+        for entry in [CHOSEN, REJECTED].into_iter().filter_map(entry) {
+            let message = format!("`{}` says nothing under the preset {}", entry.key, preset.name());
+            let help = "name a preset that keeps chosen and rejected responses, such as `trl`".to_owned();
+            findings.add(entry.span, &message, Some(help));
+        }
+        return None;
+    };
+    for entry in [Role::ResponseA, Role::ResponseB, Role::Label].into_iter().filter_map(|role| entry(role.name())) {
+        let message = format!(
+            "`{}` is made of the chosen and the rejected response under the preset {}",
+            entry.key,
+            preset.name()
+        );
+        findings.add(entry.span, &message, Some(format!("name the columns under `{CHOSEN}` and `{REJECTED}`")));
+    }
+    let named = |key: &str, own: &str| entry(key).and_then(|entry| entry.node.text()).unwrap_or(own).to_owned();
+    Some((named(CHOSEN, chosen), named(REJECTED, rejected)))
 }
 
 /// A probability is logged in one form only.

@@ -7,14 +7,16 @@
 mod audit;
 mod canonical;
 mod policy;
+mod preset;
 mod problem;
 mod regime;
 mod shape;
 mod yaml;
 
-pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Preset, Role};
+pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Role};
 pub use canonical::canonical_json;
 pub use policy::{Cap, CapAt, CheckPolicy, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies};
+pub use preset::{MADE, MADE_LABEL, MADE_PROMPT, MADE_RESPONSE_A, MADE_RESPONSE_B, Preset, WHOLE_LOG};
 pub use problem::{Problem, Problems};
 pub use regime::{Mechanism, Observed, Pairs, Regime, Target, TargetForm};
 pub use shape::{DocumentKind, json_schema};

@@ -54,6 +54,8 @@ pub struct Regime {
     pub mechanisms: Vec<Mechanism>,
     /// Slices that are monitored and block on regression.
     pub critical: Vec<Slice>,
+    /// Whether a program drafted the declaration and nobody has taken it over yet.
+    pub draft: bool,
 }
 
 /// The form in which a target is declared.
@@ -222,6 +224,11 @@ pub(super) fn shape() -> Shape {
         ),
         may("mechanisms", list(mechanism_shape(), 0), "The pair-assignment mechanisms g_O that were declared."),
         may("critical", list(map(Shape::Text), 0), "Slices that are monitored, and block on regression."),
+        may(
+            "draft",
+            Shape::Flag,
+            "That a program drafted this and nobody has taken it over yet: such a declaration fails.",
+        ),
     ])
 }
 
@@ -317,6 +324,7 @@ pub(super) fn read(source: &Source, root: &Node, findings: &mut Findings<'_>) ->
         observed: observed?,
         mechanisms,
         critical: critical?,
+        draft: root.get("draft").and_then(|entry| entry.node.flag()).unwrap_or(false),
     };
     regime.fingerprint = fingerprint(&declared(&regime, target.declared));
     Some(regime)
@@ -748,7 +756,7 @@ fn declared(regime: &Regime, target: Json) -> Json {
     };
     let mechanisms: BTreeMap<&String, Json> =
         regime.mechanisms.iter().map(|mechanism| (&mechanism.id, mechanism_json(mechanism))).collect();
-    json!({
+    let mut declared = json!({
         "schema": DocumentKind::Regime.schema(),
         "name": regime.name,
         "version": regime.version.to_string(),
@@ -762,7 +770,12 @@ fn declared(regime: &Regime, target: Json) -> Json {
         "observed": observed,
         "mechanisms": mechanisms.into_values().collect::<Vec<_>>(),
         "critical": regime.critical.iter().collect::<BTreeSet<_>>(),
-    })
+    });
+    // Left out where it is not so: a declaration that is none of a draft's is what it was before there were any.
+    if regime.draft {
+        declared["draft"] = json!(true);
+    }
+    declared
 }
 
 fn mechanism_json(mechanism: &Mechanism) -> Json {

@@ -3,6 +3,7 @@
 //! Owns: which column stands for which role, covariate and pair probability, and which columns a scan decodes.
 //! Must never: read rows.
 
+use super::derive::Derivation;
 use super::files::Opened;
 use super::{LogFile, problem};
 use crate::declare::{Audit, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
@@ -78,6 +79,8 @@ pub(super) struct Plan {
     pub(super) integer_ids: bool,
     /// The columns of all mapped roles, covariates and pair probabilities.
     pub(super) mapped: BTreeSet<String>,
+    /// How the columns among them that are made of others are made.
+    pub(super) derivation: Derivation,
 }
 
 /// What mapping gives: the roles, and the plan.
@@ -141,9 +144,8 @@ pub(super) fn map(
     opened: &[Opened],
     problems: &mut Vec<Problem>,
 ) -> Mapping {
-    let available: BTreeSet<&str> = opened.iter().flat_map(|o| &o.columns).map(String::as_str).collect();
     conflicts(spec, problems);
-    let mut mapped = roles(spec, &available);
+    let (mut mapped, derivation) = mapped(spec, files, opened, problems);
     let mut required: BTreeMap<String, String> = BTreeMap::new();
     for (role, column) in &mapped {
         required.entry(column.clone()).or_insert_with(|| format!("taken for {}", role.name()));
@@ -179,6 +181,7 @@ pub(super) fn map(
         integer_ids: id.as_ref().is_some_and(|id| all_integers(opened, id)),
         id,
         mapped: required.keys().cloned().collect(),
+        derivation,
     };
     for (file, opened) in files.iter().zip(opened) {
         check_file(file, opened, &required, &plan, problems);
@@ -186,11 +189,24 @@ pub(super) fn map(
     Mapping { mapped, plan }
 }
 
+/// The column of each role, and how columns are made that are made of others.
+pub(super) fn mapped(
+    spec: &LogSpec,
+    files: &[LogFile],
+    opened: &[Opened],
+    problems: &mut Vec<Problem>,
+) -> (BTreeMap<Role, String>, Derivation) {
+    let available: BTreeSet<&str> = opened.iter().flat_map(|o| &o.columns).map(String::as_str).collect();
+    let derivation = Derivation::new(spec, files, &available, problems);
+    let available: BTreeSet<&str> = available.into_iter().chain(derivation.names()).collect();
+    (roles(spec, &available), derivation)
+}
+
 /// Checks the columns that evaluating candidates needs beyond those of every audit: log-probabilities, token counts,
 /// features, and what rows are clustered by.
 pub(super) fn check_evaluation(
     audit: &Audit,
-    mapped: &BTreeMap<Role, String>,
+    (mapped, derivation): (&BTreeMap<Role, String>, &Derivation),
     files: &[LogFile],
     opened: &[Opened],
     problems: &mut Vec<Problem>,
@@ -220,13 +236,33 @@ pub(super) fn check_evaluation(
     }
     for (file, opened) in files.iter().zip(opened).filter(|(_, opened)| !opened.columns.is_empty()) {
         for (column, (purpose, lists)) in &needed {
-            check_evaluation_column(file, opened, column, (purpose, *lists), problems);
+            match derivation.makes(column) {
+                false => check_evaluation_column(file, opened, column, (purpose, *lists), problems),
+                true => check_sources(file, opened, (derivation, column), purpose, problems),
+            }
         }
         for name in &audit.logs.cluster {
             let column = role_or_column(name, mapped);
-            if !opened.columns.contains(&column) {
+            if derivation.makes(&column) {
+                check_sources(file, opened, (derivation, &column), "rows are clustered by it", problems);
+            } else if !opened.columns.contains(&column) {
                 problems.push(missing_column(&file.name, &column, "rows are clustered by it", &opened.columns));
             }
+        }
+    }
+}
+
+/// The columns of one file that a made one is made of.
+fn check_sources(
+    file: &LogFile,
+    opened: &Opened,
+    (derivation, made): (&Derivation, &str),
+    purpose: &str,
+    problems: &mut Vec<Problem>,
+) {
+    for source in derivation.sources(made) {
+        if !opened.columns.contains(&source) {
+            problems.push(missing_column(&file.name, &source, purpose, &opened.columns));
         }
     }
 }
@@ -276,7 +312,7 @@ fn conflicts(spec: &LogSpec, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The roles: explicit columns, else canonical names that some file has. A form of g_O (or g_T) that is named explicitly
+/// The roles: explicit columns, else the preset's names that some file has (or can be made). A form of g_O (or g_T) that is named explicitly
 /// keeps the canonical names of the other forms from being taken; of two canonical forms the plain one is.
 fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
     let mut mapped = spec.columns.clone();
@@ -289,8 +325,9 @@ fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
             Role::LogTargetPropensity => mapped.contains_key(&Role::TargetPropensity),
             _ => false,
         };
-        if !taken && !mapped.contains_key(&role) && available.contains(role.canonical()) {
-            mapped.insert(role, role.canonical().to_owned());
+        let found = spec.preset.columns(role).into_iter().find(|column| available.contains(column));
+        if let Some(column) = found.filter(|_| !taken && !mapped.contains_key(&role)) {
+            mapped.insert(role, column.to_owned());
         }
     }
     mapped
@@ -367,9 +404,14 @@ fn check_file(
     if !opened.has_rows && opened.columns.is_empty() {
         return;
     }
-    for (column, purpose) in required {
-        match opened.columns.iter().filter(|name| *name == column).count() {
-            0 => problems.push(missing_column(&file.name, column, purpose, &opened.columns)),
+    let sources = required.iter().flat_map(|(column, purpose)| match plan.derivation.makes(column) {
+        true => plan.derivation.sources(column).into_iter().map(|source| (source, "the preset needs it")).collect(),
+        false => vec![(column.clone(), purpose.as_str())],
+    });
+    // A column that several others need is one problem.
+    for (column, purpose) in sources.collect::<BTreeMap<String, &str>>() {
+        match opened.columns.iter().filter(|name| **name == column).count() {
+            0 => problems.push(missing_column(&file.name, &column, purpose, &opened.columns)),
             1 => {}
             _ => {
                 let message = format!("two columns are called `{column}` ({purpose})");

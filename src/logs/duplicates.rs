@@ -6,7 +6,7 @@
 
 use super::columns::{Use, Wanted};
 use super::convert::{as_text, identities, is_missing};
-use super::fold::{self, Piece, Source};
+use super::fold::{self, Piece};
 use super::{Duplicates, Log, Progress, failure};
 use crate::declare::{Problem, Problems};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -53,7 +53,7 @@ struct Keys {
 /// Reads the keys of every row that has an id.
 fn keys(log: &Log, id: &str, progress: &dyn Progress) -> Result<Keys, Problems> {
     let wanted = Wanted::from([(id.to_owned(), Use::Scalar)]);
-    let source = Source { files: &log.files, opened: &log.opened, wanted };
+    let source = log.source(wanted);
     let new = || Keys { parts: vec![Vec::new(); PARTS], missing: 0 };
     let work = |keys: &mut Keys, piece: &Piece<'_>| {
         for key in row_keys(piece, id, log.plan.integer_ids)? {
@@ -146,7 +146,7 @@ impl Copies {
 
 /// Reads the rows with repeated keys and tells which repeat an id.
 fn copies(log: &Log, id: &str, repeated: &HashSet<u64>, progress: &dyn Progress) -> Result<Duplicates, Problems> {
-    let source = Source { files: &log.files, opened: &log.opened, wanted: log.plan.copy_columns() };
+    let source = log.source(log.plan.copy_columns());
     let work = |copies: &mut Copies, piece: &Piece<'_>| {
         copies.pending.extend(candidates(log, piece, id, repeated)?);
         Ok(())

@@ -4,6 +4,7 @@
 //! file order, before). Tasks are taken in runs of twice the number of threads, which bounds what is alive at once.
 
 use super::columns::Wanted;
+use super::derive::Derivation;
 use super::files::Opened;
 use super::{BLOCK_ROWS, Format, LogFile, MAX_PROBLEMS, Progress, csv, ndjson, parquet};
 use crate::declare::{Problem, Problems};
@@ -17,7 +18,38 @@ pub(super) struct Source<'a> {
     /// What was learnt about each when it was opened.
     pub(super) opened: &'a [Opened],
     /// The columns to decode.
-    pub(super) wanted: Wanted,
+    wanted: Wanted,
+    /// The columns to make of them, and how.
+    made: Option<(Vec<String>, &'a Derivation)>,
+    /// Blocks that begin after that many rows are not read.
+    limit: u64,
+}
+
+impl<'a> Source<'a> {
+    /// The wanted columns of these files.
+    pub(super) fn new(files: &'a [LogFile], opened: &'a [Opened], wanted: Wanted) -> Source<'a> {
+        Source { files, opened, wanted, made: None, limit: u64::MAX }
+    }
+
+    /// Those among them that are made of others are made so.
+    pub(super) fn deriving(self, derivation: &'a Derivation) -> Source<'a> {
+        let (wanted, made) = derivation.split(self.wanted);
+        let made = (!made.is_empty()).then_some((made, derivation));
+        Source { wanted, made, ..self }
+    }
+
+    /// Only the first rows, up to the end of the block that reaches so many.
+    pub(super) fn first_rows(self, limit: u64) -> Source<'a> {
+        Source { limit, ..self }
+    }
+
+    /// Works on a piece with the made columns.
+    fn work<A>(&self, work: Work<'_, A>, total: &mut A, piece: &Piece<'_>) -> Result<(), Vec<Problem>> {
+        match &self.made {
+            Some((made, derivation)) => work(total, &derivation.apply(made, piece)?),
+            None => work(total, piece),
+        }
+    }
 }
 
 /// At most 65,536 consecutive rows of one file, decoded.
@@ -86,7 +118,7 @@ fn perform<A>(
     match task {
         Task::Broken(more) => problems = more,
         Task::Rows(piece) => {
-            problems = work(&mut part, &piece).err().unwrap_or_default();
+            problems = source.work(work, &mut part, &piece).err().unwrap_or_default();
             progress.advance(piece.batch.num_rows() as u64);
         }
         Task::Group { file, footer, group, first_row, row_in_file } => {
@@ -101,7 +133,7 @@ fn perform<A>(
                 };
                 let rows = batch.num_rows() as u64;
                 let piece = Piece { file, first_row: first_row + done, row_in_file: row_in_file + done, batch };
-                problems.extend(work(&mut part, &piece).err().unwrap_or_default());
+                problems.extend(source.work(work, &mut part, &piece).err().unwrap_or_default());
                 progress.advance(rows);
                 done += rows;
                 if problems.len() >= MAX_PROBLEMS {
@@ -155,7 +187,7 @@ impl<'a> Iterator for Tasks<'a> {
     type Item = Task<'a>;
 
     fn next(&mut self) -> Option<Task<'a>> {
-        loop {
+        while self.first_row < self.source.limit {
             let (file, row_in_file, mut current) = match self.current.take() {
                 Some(current) => current,
                 None => self.enter()?,
@@ -181,5 +213,6 @@ impl<'a> Iterator for Tasks<'a> {
             self.current = Some((file, row_in_file + rows, current));
             return Some(task);
         }
+        None
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! The way of a row: [`open`] finds the files (`files`) and maps their columns (`columns`); `fold` cuts the files into
 //! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` decode a task into arrow record
-//! batches of the wanted columns; `convert` turns arrays into codes and numbers; `rows` judges every row.
+//! batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
 //!
 //! One process-wide effect: the Parquet decoder may panic on hostile bytes. Such a panic is caught and becomes a
 //! problem; so that it prints nothing, the first Parquet file opened wraps the process's panic hook in one that stays
@@ -15,11 +15,14 @@
 mod columns;
 mod convert;
 mod csv;
+mod derive;
 mod duplicates;
 mod files;
 mod fold;
+mod inspect;
 mod moments;
 mod ndjson;
+mod nested;
 mod parquet;
 mod responses;
 mod rows;
@@ -28,6 +31,7 @@ mod table;
 mod write;
 
 pub use duplicates::duplicates;
+pub use inspect::{InspectedColumn, Inspection, LabelTally, inspect};
 pub use responses::{ResponseKeys, Responses};
 pub use scoring::{FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
@@ -82,6 +86,11 @@ impl Log {
     /// Whether a logged g_O is mapped in any form: plain, logarithm, or parts of the logarithm.
     pub fn has_propensity(&self) -> bool {
         self.plan.propensity.is_some()
+    }
+
+    /// What a scan of these columns reads, made ones among them.
+    fn source(&self, wanted: columns::Wanted) -> fold::Source<'_> {
+        fold::Source::new(&self.files, &self.opened, wanted).deriving(&self.plan.derivation)
     }
 
     /// Rows over all files, where the files say it without being read (Parquet).
@@ -406,7 +415,7 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
         problems.push(problem(&audit.logs.path, "the log holds no rows", "an audit needs at least one comparison"));
     }
     let columns::Mapping { mapped, mut plan } = columns::map(&audit.logs, regime, &files, &opened, &mut problems);
-    columns::check_evaluation(audit, &mapped, &files, &opened, &mut problems);
+    columns::check_evaluation(audit, (&mapped, &plan.derivation), &files, &opened, &mut problems);
     let mut responses = None;
     let mut response_rows = None;
     if let Some(prompts) = plan.uniform_prompts() {
@@ -493,7 +502,7 @@ pub fn scan<A: Send>(
     for column in sums.iter().chain(lists) {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
-    let source = fold::Source { files: &log.files, opened: &log.opened, wanted };
+    let source = log.source(wanted);
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
         let block = rows::judge(&log.plan, &extra, piece, skip)?;
         add(total, &block);

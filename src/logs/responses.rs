@@ -91,7 +91,7 @@ pub(super) fn read(mut file: LogFile, columns: &BTreeSet<&String>) -> Result<(Lo
     let mut wanted = Wanted::from([(PROMPT.to_owned(), Use::Scalar), (RESPONSE.to_owned(), Use::Scalar)]);
     wanted.extend(columns.iter().map(|name| ((*name).clone(), Use::Whole)));
     wanted.extend(has_features.then(|| (FEATURES.to_owned(), Use::Whole)));
-    let source = fold::Source { files: std::slice::from_ref(&file), opened: std::slice::from_ref(&opened), wanted };
+    let source = fold::Source::new(std::slice::from_ref(&file), std::slice::from_ref(&opened), wanted);
     let new = || Part { features: has_features.then(Vec::new), ..Part::default() };
     let work = |part: &mut Part, piece: &fold::Piece<'_>| part.add(piece, columns);
     let mut merge = |total: &mut Part, part: Part| total.merge(part);
@@ -224,11 +224,8 @@ pub(super) fn count(audit: &Audit) -> Result<(LogFile, HashMap<String, u64>), Ve
     let opened = files::open(&file)?;
     file.rows = opened.footer.as_ref().map(super::parquet::Footer::rows);
     check_columns(&file, &opened)?;
-    let source = fold::Source {
-        files: std::slice::from_ref(&file),
-        opened: std::slice::from_ref(&opened),
-        wanted: Wanted::from([(PROMPT.to_owned(), Use::Scalar)]),
-    };
+    let wanted = Wanted::from([(PROMPT.to_owned(), Use::Scalar)]);
+    let source = fold::Source::new(std::slice::from_ref(&file), std::slice::from_ref(&opened), wanted);
     let work = |counts: &mut HashMap<String, u64>, piece: &fold::Piece<'_>| add(counts, piece);
     let mut merge = |total: &mut HashMap<String, u64>, part: HashMap<String, u64>| {
         for (prompt, rows) in part {

@@ -259,7 +259,7 @@ fn labels(plan: &Plan, piece: &Piece<'_>) -> Result<JudgedLabels, Vec<Problem>> 
 
 /// The label that a text stands for: one of the declared words, else `a`, `b`, `tie`, `abstain`, a boolean (true is a) or
 /// the probability that a is preferred.
-fn text_label(text: &str, words: Option<&LabelWords>) -> JudgedLabel {
+pub(super) fn text_label(text: &str, words: Option<&LabelWords>) -> JudgedLabel {
     if let Some(words) = words {
         let alphabet =
             [(&words.a, Label::A), (&words.b, Label::B), (&words.tie, Label::Tie), (&words.abstain, Label::Abstain)];

@@ -227,7 +227,10 @@ pub struct AuditRecord {
     pub sha256: String,
     /// The log path as written.
     pub logs: String,
-    /// The column taken for each role.
+    /// Whose column names apply where the audit document names none; absent for canonical.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// The column taken for each role; names that begin with `derived:` are made of others.
     pub columns: BTreeMap<String, String>,
     /// How shown comparisons came to be labelled, in words.
     pub selection: Option<String>,

@@ -217,7 +217,7 @@ impl Collected {
     }
 
     /// Roles that the statistics took from other columns than the audit document says. A role that it does not name is
-    /// taken from its canonical column, if at all.
+    /// taken from the preset's column, if at all.
     fn column_differences(&self, audit: &Audit) -> Vec<String> {
         let mut declared = audit.logs.columns.clone();
         if !audit.logs.log_propensity_parts.is_empty() {
@@ -232,7 +232,7 @@ impl Collected {
                     Some(format!("column `{own}`, and the audit file says `{declared}`"))
                 }
                 (Some(declared), None) => Some(format!("no column, and the audit file says `{declared}`")),
-                (None, Some(own)) if own != role.canonical() => {
+                (None, Some(own)) if !audit.logs.preset.columns(role).contains(&own.as_str()) => {
                     Some(format!("column `{own}`, which the audit file does not say"))
                 }
                 _ => None,
