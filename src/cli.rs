@@ -1,6 +1,6 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
-use crate::commands::{self, AuditOptions, Failure, Format, Schema, StatisticsOptions};
+use crate::commands::{self, AuditOptions, Failure, Format, Schema, SimulateOptions, StatisticsOptions};
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -46,6 +46,32 @@ enum Command {
         /// The shard's file, folder or glob, instead of the audit document's `logs.path`
         #[arg(long, value_name = "PATH")]
         logs: Option<PathBuf>,
+        /// No progress, no summary
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Draw a log from a world whose truth is known, with the documents to audit it and what is true of it
+    #[command(after_help = "Writes the log, responses.parquet, regime.yaml, policy.yaml, audit.yaml, world.yaml and \
+                            truth.json into a new or empty folder.\nExit codes: 0 written, 2 it could not be.\n\n\
+                            Examples:\n  counterweight simulate examples/telemetry/world.yaml --out /tmp/telemetry\n  \
+                            counterweight simulate examples/confounded/world.yaml --out /tmp/large --rows 1000000 --format csv\n  \
+                            counterweight audit /tmp/telemetry/audit.yaml")]
+    Simulate {
+        /// The world document
+        #[arg(value_name = "WORLD.yaml")]
+        world: PathBuf,
+        /// The folder to write, new or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// How many comparisons [default: the document's rows]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 36))]
+        rows: Option<u64>,
+        /// The seed of the draws [default: the document's seed]
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// The log's format
+        #[arg(long, value_enum, default_value_t = LogFormatArg::Parquet)]
+        format: LogFormatArg,
         /// No progress, no summary
         #[arg(long, short)]
         quiet: bool,
@@ -142,6 +168,16 @@ enum FormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormatArg {
+    /// Apache Parquet
+    Parquet,
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SchemaKind {
     /// The target regime
     Regime,
@@ -149,6 +185,8 @@ enum SchemaKind {
     Policy,
     /// The audit document
     Audit,
+    /// The world document
+    World,
     /// The record of an audit
     Report,
 }
@@ -159,6 +197,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Audit(args) => commands::audit(&args.into()),
         Command::Statistics { audit, out, logs, quiet } => {
             commands::statistics(&StatisticsOptions { audit, out, logs, quiet })
+        }
+        Command::Simulate { world, out, rows, seed, format, quiet } => {
+            commands::simulate(&SimulateOptions { world, out, rows, seed, format: format.into(), quiet })
         }
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Checks { format } => commands::list_checks(format.into()),
@@ -205,12 +246,23 @@ impl From<FormatArg> for Format {
     }
 }
 
+impl From<LogFormatArg> for counterweight::logs::LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Parquet => Self::Parquet,
+            LogFormatArg::Ndjson => Self::Ndjson,
+            LogFormatArg::Csv => Self::Csv,
+        }
+    }
+}
+
 impl From<SchemaKind> for Schema {
     fn from(kind: SchemaKind) -> Schema {
         match kind {
             SchemaKind::Regime => Schema::Document(counterweight::declare::DocumentKind::Regime),
             SchemaKind::Policy => Schema::Document(counterweight::declare::DocumentKind::Policy),
             SchemaKind::Audit => Schema::Document(counterweight::declare::DocumentKind::Audit),
+            SchemaKind::World => Schema::Document(counterweight::declare::DocumentKind::World),
             SchemaKind::Report => Schema::Report,
         }
     }

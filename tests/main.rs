@@ -23,3 +23,4 @@ mod shards;
 mod simulate;
 mod support;
 mod verdict;
+mod worlds;

@@ -3,10 +3,12 @@
 mod audit;
 mod checks;
 mod progress;
+mod simulate;
 mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
+pub(crate) use simulate::{SimulateOptions, simulate};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 
 use counterweight::declare::{self, DocumentKind};

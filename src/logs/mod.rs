@@ -23,12 +23,14 @@ mod ndjson;
 mod parquet;
 mod responses;
 mod rows;
+mod scored;
 mod table;
 mod write;
 
 pub use duplicates::duplicates;
+pub use scored::{ScoredResponse, read_responses};
 pub use table::{Table, TableColumn, read_table, write_table};
-pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
+pub use write::{ColumnData, LogFormat, LogWriter, write_csv, write_ndjson, write_parquet};
 
 use crate::declare::{Audit, Levels, Problem, Problems, Regime, Role};
 use std::collections::BTreeMap;
