@@ -70,6 +70,9 @@ struct BruteForce {
     missing: f64,
 }
 
+/// Of a cell: labelled mass, weighted mass, weighted agreement.
+type Cell = (f64, f64, BTreeMap<&'static str, f64>);
+
 struct Case {
     gamma: f64,
     hidden_share: f64,
@@ -89,8 +92,7 @@ fn brute_force(scene: &Scene, case: &Case) -> BruteForce {
     let mut found = BruteForce::default();
     let mut total_seen = 0.0;
     let mut seen: BTreeMap<&str, f64> = BTreeMap::new();
-    // Of a cell: labelled mass; weighted mass; weighted agreement.
-    let mut by_cell: BTreeMap<(usize, usize), (f64, f64, BTreeMap<&str, f64>)> = BTreeMap::new();
+    let mut by_cell: BTreeMap<(usize, usize), Cell> = BTreeMap::new();
     for c in 0..2 {
         for prompt in &scene.prompts {
             let x = prompt.domain;

@@ -451,6 +451,13 @@ impl Scene {
         (a.base - b.base) + alpha * (a.attribute - b.attribute) + self.world.labels.position + answering.position
     }
 
+    /// The Bradley-Terry probability that response a beats response b for a type of user, without anybody's bias or drift.
+    pub fn preference(&self, user_type: usize, prompt: &Prompt, (a, b): (usize, usize)) -> Option<f64> {
+        let (a, b) = (prompt.responses.get(a)?, prompt.responses.get(b)?);
+        let alpha = self.world.user_types.get(user_type)?.alpha;
+        Some(logistic((a.base - b.base) + alpha * (a.attribute - b.attribute)))
+    }
+
     /// What the hidden confounder adds to the log-odds of a where it is there.
     pub(super) fn hidden_log_odds(&self, prompt: usize, (a, b): (usize, usize)) -> f64 {
         let Some(hidden) = &self.world.flaws.hidden else { return 0.0 };
