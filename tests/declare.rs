@@ -357,7 +357,7 @@ const MISTAKES: &[Mistake] = &[
         (12, 5),
         false,
     ),
-    mistake(W, "asks: {koala: 1}", "asks: {koalas: 1}", "`koalas` is not a domain of this world", (14, 34), false),
+    mistake(W, "asks: {koala: 1}", "asks: {koalas: 1}", "`koalas` is not a domain of this world", (14, 33), false),
     mistake(
         W,
         "asks: {koala: 1}",
