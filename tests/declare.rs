@@ -363,7 +363,7 @@ const MISTAKES: &[Mistake] = &[
         "asks: {koala: 1}",
         "asks: {koala: 0.9}",
         "masses of `asks` of `concise` sum to 0.9, not 1",
-        (14, 27),
+        (14, 26),
         false,
     ),
     mistake(W, "share: 0.25, asks", "share: 0.5, asks", "masses of `user_types` sum to 1.25, not 1", (13, 1), false),
