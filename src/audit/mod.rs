@@ -8,8 +8,10 @@ mod diff;
 mod people;
 mod record;
 mod refits;
+mod training;
 
 pub use diff::diff;
+pub use training::{RowWeights, row_weights};
 
 use crate::change::State;
 use crate::checks::{Basis, Evidence};

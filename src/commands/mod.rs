@@ -4,12 +4,14 @@ mod audit;
 mod checks;
 mod diff;
 mod progress;
+mod score;
 mod simulate;
 mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
 pub(crate) use diff::{DiffFormat, diff};
+pub(crate) use score::{ScoreOptions, score};
 pub(crate) use simulate::{SimulateOptions, simulate};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 

@@ -24,12 +24,14 @@ mod parquet;
 mod responses;
 mod rows;
 mod scored;
+mod scoring;
 mod table;
 mod write;
 
 pub use duplicates::duplicates;
 pub use responses::{ResponseKeys, Responses};
 pub use scored::{ScoredResponse, read_responses};
+pub use scoring::{FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, LogFormat, LogWriter, write_csv, write_ndjson, write_parquet};
 
