@@ -5,9 +5,9 @@
 //! rows of a prompt depend on each other and the truth is the mean over all prompts that could be drawn.
 #![expect(clippy::print_stdout, reason = "the tables are its output")]
 
-use counterweight::declare::{Levels, Regime, parse_regime};
+use counterweight::declare::{Levels, Regime, Responses, parse_regime};
 use counterweight::estimate::{Answer, Clusters, Comparisons, Estimate, PolicyColumns, evaluate};
-use counterweight::simulate::{Prompt, Row, World, rows};
+use counterweight::simulate::{Prompt, Row, Scene, World, scene};
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
@@ -42,11 +42,19 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A router that hardly explores: weights have a heavy tail.
 fn steep() -> World {
-    World { uniform_share: 0.02, ..World::telemetry() }
+    let mut world = World::telemetry();
+    for (component, share) in world.mechanisms.iter_mut().flat_map(|own| &mut own.mixture).zip([0.02, 0.98]) {
+        component.share.fill(share);
+    }
+    world
 }
 
 fn world(seed: u64) -> World {
-    World { response_seed: seed, ..World::telemetry() }
+    let mut world = World::telemetry();
+    if let Responses::Generated(generated) = &mut world.responses {
+        generated.seed = seed;
+    }
+    world
 }
 
 /// How many intervals covered: of each candidate's accuracy, and of their difference; and the mean n_eff.
@@ -65,7 +73,8 @@ fn run(
     let mut covered = Covered { counts: [0; 3], n_eff: 0.0 };
     for seed in 0..logs {
         let world = world(seed);
-        let table = table(&world, &rows(&world, n, 7_000 + seed), regime, by_prompt);
+        let Ok(scene) = scene(&world) else { continue };
+        let table = table(&scene, &scene.rows(n, 7_000 + seed), regime, by_prompt);
         let found = evaluate(&table, regime, &[], None);
         let [quality, attribute] = truth(seed);
         let holds = |own: Option<&Estimate>, truth: f64| {
@@ -94,27 +103,27 @@ fn report(covered: &Covered, (prompts, errors): (&str, &str), n: usize, logs: u6
 
 /// Whether each candidate prefers a: by the score that it goes by, ties to the response written first.
 fn prefers_a(prompt: &Prompt, a: usize, b: usize) -> [bool; 2] {
-    let above = |scores: &[i32]| {
-        scores.get(a).copied().unwrap_or(0) * 2 + i32::from(a < b) > scores.get(b).copied().unwrap_or(0) * 2
+    let above = |a: usize, b: usize| {
+        let (first, second) = (&prompt.responses[a], &prompt.responses[b]);
+        [first.base > second.base, first.attribute > second.attribute]
     };
-    [above(&prompt.base), above(&prompt.attribute)]
+    let (better, worse) = (above(a, b), above(b, a));
+    [0, 1].map(|score| better[score] || (!worse[score] && a < b))
 }
 
 /// The candidates' target preference accuracies, by enumeration of prompts, user types and ordered pairs.
 fn accuracies(world: &World, target: &BTreeMap<Levels, f64>) -> [f64; 2] {
-    let prompts = world.prompts();
+    let Ok(scene) = scene(world) else { return [f64::NAN; 2] };
     let mut sums = [0.0; 2];
-    for user_type in &world.user_types {
-        for (domain, name) in world.domains.iter().enumerate() {
+    for (index, user_type) in world.user_types.iter().enumerate() {
+        for (domain, name) in scene.domains.iter().enumerate() {
             let mass = target.get(&vec![name.clone(), user_type.name.clone()]).copied().unwrap_or(0.0);
-            let of_domain: Vec<&Prompt> = prompts.iter().filter(|prompt| prompt.domain == domain).collect();
+            let of_domain: Vec<&Prompt> = scene.prompts.iter().filter(|prompt| prompt.domain == domain).collect();
             for prompt in &of_domain {
-                let pair = mass / of_domain.len() as f64 * world.target_propensity();
-                let generators = 0..world.generators.len();
-                for (a, b) in
-                    generators.clone().flat_map(|a| generators.clone().map(move |b| (a, b))).filter(|(a, b)| a != b)
-                {
-                    let wins = World::preference(prompt, user_type, a, b).unwrap_or(0.5);
+                let k = prompt.responses.len();
+                let pair = mass / of_domain.len() as f64 / (k * (k - 1)) as f64;
+                for (a, b) in (0..k).flat_map(|a| (0..k).map(move |b| (a, b))).filter(|(a, b)| a != b) {
+                    let wins = scene.preference(index, prompt, (a, b)).unwrap_or(0.5);
                     for (sum, prefers) in sums.iter_mut().zip(prefers_a(prompt, a, b)) {
                         *sum += pair * if prefers { wins } else { 1.0 - wins };
                     }
@@ -122,13 +131,12 @@ fn accuracies(world: &World, target: &BTreeMap<Levels, f64>) -> [f64; 2] {
             }
         }
     }
-    sums.map(|accuracy| (1.0 - world.tie_share) * accuracy + 0.5 * world.tie_share)
+    sums.map(|accuracy| (1.0 - world.labels.tie) * accuracy + 0.5 * world.labels.tie)
 }
 
 /// The table of comparisons that the program would read from such a log.
-fn table(world: &World, log: &[Row], regime: &Regime, by_prompt: bool) -> Comparisons {
-    let prompts: HashMap<String, Prompt> =
-        world.prompts().into_iter().map(|prompt| (prompt.id.clone(), prompt)).collect();
+fn table(scene: &Scene, log: &[Row], regime: &Regime, by_prompt: bool) -> Comparisons {
+    let prompts: HashMap<&str, &Prompt> = scene.prompts.iter().map(|prompt| (prompt.id.as_str(), prompt)).collect();
     let target = regime.target_masses(&BTreeMap::new());
     let cells: Vec<Levels> = target.keys().cloned().collect();
     let mut table = Comparisons { p_target: target.values().copied().collect(), cells, ..Comparisons::default() };
@@ -145,12 +153,13 @@ fn table(world: &World, log: &[Row], regime: &Regime, by_prompt: bool) -> Compar
             _ => continue,
         };
         let id = row.prompt_id.clone().unwrap_or_default();
-        let Some(prompt) = prompts.get(&id) else { continue };
+        let Some(prompt) = prompts.get(id.as_str()) else { continue };
         let cell = vec![row.domain.clone().unwrap_or_default(), row.user_type.clone().unwrap_or_default()];
         let Some(cell) = table.cells.iter().position(|own| *own == cell) else { continue };
-        let generator =
-            |name: &Option<String>| world.generators.iter().position(|own| Some(own) == name.as_ref()).unwrap_or(0);
-        let preferred = prefers_a(prompt, generator(&row.generator_a), generator(&row.generator_b));
+        let place = |id: &Option<String>| {
+            prompt.responses.iter().position(|own| Some(&own.id) == id.as_ref()).unwrap_or_default()
+        };
+        let preferred = prefers_a(prompt, place(&row.response_a), place(&row.response_b));
         for (policy, prefers) in table.policies.iter_mut().zip(preferred) {
             policy.shift_a.push(if prefers { 1.0 } else { -1.0 });
             policy.shift_b.push(0.0);

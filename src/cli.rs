@@ -2,7 +2,7 @@
 
 use crate::commands::{
     self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, InspectOptions, Schema, ScoreOptions,
-    StatisticsOptions,
+    SimulateOptions, StatisticsOptions,
 };
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -73,6 +73,32 @@ enum Command {
     Inspect {
         #[command(flatten)]
         log: LogArgs,
+    },
+    /// Draw a log from a world whose truth is known, with the documents to audit it and what is true of it
+    #[command(after_help = "Writes the log, responses.parquet, regime.yaml, policy.yaml, audit.yaml, world.yaml and \
+                            truth.json into a new or empty folder.\nExit codes: 0 written, 2 it could not be.\n\n\
+                            Examples:\n  counterweight simulate examples/telemetry/world.yaml --out /tmp/telemetry\n  \
+                            counterweight simulate examples/confounded/world.yaml --out /tmp/large --rows 1000000 --format csv\n  \
+                            counterweight audit /tmp/telemetry/audit.yaml")]
+    Simulate {
+        /// The world document
+        #[arg(value_name = "WORLD.yaml")]
+        world: PathBuf,
+        /// The folder to write, new or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// How many comparisons [default: the document's rows]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 36))]
+        rows: Option<u64>,
+        /// The seed of the draws [default: the document's seed]
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// The log's format
+        #[arg(long, value_enum, default_value_t = LogFormatArg::Parquet)]
+        format: LogFormatArg,
+        /// No progress, no summary
+        #[arg(long, short)]
+        quiet: bool,
     },
     /// Compare two audits: what changed in the declarations, the log and the results
     #[command(
@@ -250,6 +276,16 @@ enum AuditFormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormatArg {
+    /// Apache Parquet
+    Parquet,
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum DiffFormatArg {
     /// For a terminal
     Text,
@@ -267,6 +303,8 @@ enum SchemaKind {
     Policy,
     /// The audit document
     Audit,
+    /// The world document
+    World,
     /// The record of an audit
     Report,
 }
@@ -280,6 +318,9 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Init { log, out } => commands::init(&log.into(), &out),
         Command::Inspect { log } => commands::inspect(&log.into()),
+        Command::Simulate { world, out, rows, seed, format, quiet } => {
+            commands::simulate(&SimulateOptions { world, out, rows, seed, format: format.into(), quiet })
+        }
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Score { policy, logs, responses, out } => {
@@ -344,6 +385,16 @@ impl From<AuditFormatArg> for AuditFormat {
     }
 }
 
+impl From<LogFormatArg> for counterweight::logs::LogFormat {
+    fn from(format: LogFormatArg) -> Self {
+        match format {
+            LogFormatArg::Parquet => Self::Parquet,
+            LogFormatArg::Ndjson => Self::Ndjson,
+            LogFormatArg::Csv => Self::Csv,
+        }
+    }
+}
+
 impl From<DiffFormatArg> for DiffFormat {
     fn from(format: DiffFormatArg) -> DiffFormat {
         match format {
@@ -360,6 +411,7 @@ impl From<SchemaKind> for Schema {
             SchemaKind::Regime => Schema::Document(counterweight::declare::DocumentKind::Regime),
             SchemaKind::Policy => Schema::Document(counterweight::declare::DocumentKind::Policy),
             SchemaKind::Audit => Schema::Document(counterweight::declare::DocumentKind::Audit),
+            SchemaKind::World => Schema::Document(counterweight::declare::DocumentKind::World),
             SchemaKind::Report => Schema::Report,
         }
     }

@@ -4,7 +4,7 @@
 
 use counterweight::declare::{
     DocumentKind, FailOn, Limit, Observed, Pairs, Problem, Problems, Role, Severity, Target, canonical_json,
-    json_schema, load, parse_audit, parse_policy, parse_regime, shipped_policies,
+    json_schema, load, parse_audit, parse_policy, parse_regime, parse_world, shipped_policies,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -67,6 +67,43 @@ candidates:
 report: {identify: [annotator]}
 ";
 
+const WORLD: &str = "\
+schema: counterweight/world/v1
+name: small
+rows: 1000
+seed: 7
+time: {start: 2026-07-01, days: 92}
+responses:
+  generated:
+    seed: 1
+    domains: [koala, oasst]
+    prompts_per_domain: 3
+    noise: {base: 2, attribute: 3}
+    generators: {x: {base: 1}, y: {}, z: {attribute: -1}}
+user_types:
+  concise: {share: 0.25, asks: {koala: 1}, alpha: -1}
+  thorough: {share: 0.75, asks: {koala: 0.5, oasst: 0.5}}
+confounding: 0.5
+mechanisms:
+  - id: m@1
+    share: 0.5
+    mixture: [{name: all, draw: uniform}]
+  - id: m@2
+    share: 0.5
+    mixture:
+      - {name: explore, share: {concise: 0.5, thorough: 0.25}, draw: uniform}
+      - {name: best, share: {concise: 0.5, thorough: 0.75}, draw: scored, base: 1, temperature: 0.5}
+    filter: {max_gap: 3}
+labels: {abstain: 0.01, tie: 0.02, drift: [{from: 0.5, alpha: 0.3}]}
+target: {product: {domain: {koala: 0.5, oasst: 0.5}, user_type: {concise: 0.5, thorough: 0.5}}}
+candidates:
+  - {name: longer, role: incumbent, attribute: 1}
+  - {name: judge, role: challenger, base: 1, reward_beta: 0.1}
+defects:
+  - hidden_confounder: {gamma: 2, toward: judge}
+  - scaled_propensity: {domain: koala, user_type: concise, factor: 1.3}
+";
+
 /// Every problem of a document of a kind.
 fn problems(kind: DocumentKind, text: &str) -> Vec<Problem> {
     let here = Path::new(".");
@@ -74,6 +111,7 @@ fn problems(kind: DocumentKind, text: &str) -> Vec<Problem> {
         DocumentKind::Regime => parse_regime("d.yaml", text).err(),
         DocumentKind::Policy => parse_policy("d.yaml", text, here).err(),
         DocumentKind::Audit => parse_audit("d.yaml", text, here).err(),
+        DocumentKind::World => parse_world("d.yaml", text, here).err(),
     };
     found.map_or_else(Vec::new, |problems| problems.0)
 }
@@ -83,6 +121,7 @@ fn valid(kind: DocumentKind) -> &'static str {
         DocumentKind::Regime => REGIME,
         DocumentKind::Policy => POLICY,
         DocumentKind::Audit => AUDIT,
+        DocumentKind::World => WORLD,
     }
 }
 
@@ -108,7 +147,7 @@ const fn mistake(
     Mistake { kind, from, to, message, at, schema_sees }
 }
 
-use DocumentKind::{Audit as A, Policy as P, Regime as R};
+use DocumentKind::{Audit as A, Policy as P, Regime as R, World as W};
 
 const MISTAKES: &[Mistake] = &[
     // YAML itself.
@@ -306,6 +345,91 @@ const MISTAKES: &[Mistake] = &[
         "reference: {logp_a: ra}",
         "the reference has `logp_a` and lacks `logp_b`",
         (12, 13),
+        false,
+    ),
+    // Worlds.
+    mistake(W, "rows: 1000", "rows: 0", "`rows` must be a whole number, at least 1, not `0`", (3, 7), true),
+    mistake(W, "rows: 1000", "rows: 999999999999", "`rows` must be at most 68719476736", (3, 7), false),
+    mistake(
+        W,
+        "generators: {x: {base: 1}, y: {}, z: {attribute: -1}}",
+        "generators: {x: {}}",
+        "there is only one generator",
+        (12, 5),
+        false,
+    ),
+    mistake(W, "asks: {koala: 1}", "asks: {koalas: 1}", "`koalas` is not a domain of this world", (14, 33), false),
+    mistake(
+        W,
+        "asks: {koala: 1}",
+        "asks: {koala: 0.9}",
+        "masses of `asks` of `concise` sum to 0.9, not 1",
+        (14, 26),
+        false,
+    ),
+    mistake(W, "share: 0.25, asks", "share: 0.5, asks", "masses of `user_types` sum to 1.25, not 1", (13, 1), false),
+    mistake(W, "confounding: 0.5", "confounding: 1.5", "`confounding` must be at most 1", (16, 14), true),
+    mistake(W, "id: m@2", "id: m@1", "duplicate mechanism", (21, 9), false),
+    mistake(
+        W,
+        "{name: all, draw: uniform}",
+        "{name: all, draw: uniform, base: 1}",
+        "`base` means nothing for a uniform draw",
+        (20, 42),
+        false,
+    ),
+    mistake(
+        W,
+        "{concise: 0.5, thorough: 0.25}",
+        "{concise: 0.5, thoro: 0.25}",
+        "`thoro` is not a user type of this world",
+        (24, 47),
+        false,
+    ),
+    mistake(
+        W,
+        "{concise: 0.5, thorough: 0.25}",
+        "{concise: 0.5}",
+        "`share` says nothing for `thorough`",
+        (24, 25),
+        false,
+    ),
+    mistake(
+        W,
+        "{concise: 0.5, thorough: 0.25}",
+        "0.5",
+        "masses of `mixture` for `thorough` sum to 1.25, not 1",
+        (23, 5),
+        false,
+    ),
+    mistake(W, "draw: scored", "draw: softmax", "unknown draw `softmax`", (25, 67), true),
+    mistake(
+        W,
+        "[{from: 0.5, alpha: 0.3}]",
+        "[{from: 0.5, alpha: 1}, {from: 0.2, alpha: 2}]",
+        "`drift` is not in the order of time",
+        (27, 67),
+        false,
+    ),
+    mistake(
+        W,
+        "domain: {koala: 0.5, oasst: 0.5}",
+        "domain: {koala: 0.5, vicuna: 0.5}",
+        "`vicuna` is not a domain of this world",
+        (28, 1),
+        false,
+    ),
+    mistake(W, "target: {product", "target: {multipliers", "unknown key `multipliers` in `target`", (28, 10), true),
+    mistake(W, "name: judge", "name: longer", "duplicate candidate", (31, 12), false),
+    mistake(W, "name: judge", "name: oracle", "duplicate candidate", (31, 12), false),
+    mistake(W, "toward: judge", "toward: jury", "`jury` is not a candidate of this world", (33, 43), false),
+    mistake(W, "gamma: 2", "gamma: 0.5", "`gamma` must be at least 1, not `0.5`", (33, 32), true),
+    mistake(
+        W,
+        "  - scaled_propensity: {domain: koala, user_type: concise, factor: 1.3}",
+        "  - hidden_confounder: {gamma: 2, toward: a}",
+        "`hidden_confounder` is there twice",
+        (34, 5),
         false,
     ),
 ];
@@ -1103,7 +1227,7 @@ fn assert_placed(text: &str, found: &[Problem]) {
 }
 
 fn kinds() -> impl Strategy<Value = DocumentKind> {
-    (0_usize..3).prop_map(|index| DocumentKind::ALL[index])
+    (0..DocumentKind::ALL.len()).prop_map(|index| DocumentKind::ALL[index])
 }
 
 /// Bits of text that mean something to YAML or to a declaration.

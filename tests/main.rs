@@ -29,3 +29,4 @@ mod shards;
 mod simulate;
 mod support;
 mod verdict;
+mod worlds;

@@ -12,7 +12,10 @@ const SEED: u64 = 5;
 
 /// A world whose mechanism is uniform, so that the order of a pair is a fair coin.
 fn symmetric_world() -> World {
-    World { uniform_share: 1.0, ..World::telemetry() }
+    let mut world = World::telemetry();
+    world.mechanisms[0].mixture.truncate(1);
+    world.mechanisms[0].mixture[0].share = vec![1.0, 1.0];
+    world
 }
 
 fn symmetric_regime() -> String {
@@ -357,9 +360,10 @@ fn position_bias_is_judged_only_where_pairs_are_symmetric() {
 #[test]
 fn position_bias_weighs_a_tilted_mechanism_to_uniform_pairs() {
     let world = World::telemetry();
+    let scene = counterweight::simulate::scene(&world).unwrap();
     let responses: String = std::iter::once("response_id,prompt_id\n".to_owned())
-        .chain(world.prompts().iter().flat_map(|prompt| {
-            world.generators.iter().map(|generator| format!("{0}/{generator},{0}\n", prompt.id)).collect::<Vec<_>>()
+        .chain(scene.prompts.iter().flat_map(|prompt| {
+            prompt.responses.iter().map(|response| format!("{},{}\n", response.id, prompt.id)).collect::<Vec<_>>()
         }))
         .collect();
     let run = |log: &[Row]| {

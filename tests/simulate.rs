@@ -4,7 +4,7 @@
 
 use counterweight::declare::Levels;
 use counterweight::logs::{ColumnData, write_csv, write_ndjson, write_parquet};
-use counterweight::simulate::{Defect, Row, World, columns, example, plant, rows};
+use counterweight::simulate::{Defect, Row, World, columns, example, plant, rows, scene};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,12 @@ fn levels(domain: &str, user_type: &str) -> Levels {
     vec![domain.to_owned(), user_type.to_owned()]
 }
 
+/// The target that is uniform over the six cells.
+fn uniform() -> BTreeMap<Levels, f64> {
+    let cells = ["writing", "coding", "advice"].into_iter();
+    cells.flat_map(|domain| ["casual", "expert"].map(|own| (levels(domain, own), 1.0 / 6.0))).collect()
+}
+
 fn planted(defect: Defect) -> Vec<Row> {
     let mut log = rows(&World::telemetry(), 1_000, SEED);
     plant(&mut log, &defect, SEED);
@@ -54,17 +60,16 @@ fn same_seed_same_rows_other_seed_other_rows() {
 
 #[test]
 fn propensities_of_all_ordered_pairs_sum_to_one() {
-    let world = World::telemetry();
-    let prompts = world.prompts();
-    assert_eq!(prompts.len(), 60);
-    for prompt in &prompts {
-        for user_type in &world.user_types {
-            let pairs = world.pair_propensities(prompt, user_type);
-            let distinct: BTreeSet<_> = pairs.iter().map(|(a, b, _)| (a, b)).collect();
-            assert_eq!((pairs.len(), distinct.len()), (30, 30));
-            assert!(pairs.iter().all(|(a, b, p)| a != b && *p > world.uniform_share / 30.0));
+    let scene = scene(&World::telemetry()).unwrap();
+    assert_eq!(scene.prompts.len(), 60);
+    for prompt in 0..60 {
+        for user_type in 0..2 {
+            let shown = scene.shown(0, user_type, prompt).unwrap();
+            let distinct: BTreeSet<_> = shown.pairs.iter().collect();
+            assert_eq!((shown.pairs.len(), distinct.len()), (30, 30));
+            assert!(shown.pairs.iter().zip(&shown.propensity).all(|((a, b), p)| a != b && *p > 0.5 / 30.0));
             // 30 terms, each rounded a few times: 1e-14 is some 90 units in the last place.
-            let total: f64 = pairs.iter().map(|(_, _, p)| p).sum();
+            let total: f64 = shown.propensity.iter().sum();
             assert!((total - 1.0).abs() < 1e-14, "{total}");
         }
     }
@@ -73,17 +78,19 @@ fn propensities_of_all_ordered_pairs_sum_to_one() {
 #[test]
 fn every_row_carries_the_propensity_of_its_own_pair() {
     let world = World::telemetry();
-    let prompts = world.prompts();
-    for row in rows(&world, 500, SEED) {
-        let prompt = prompts.iter().find(|prompt| Some(&prompt.id) == row.prompt_id.as_ref()).unwrap();
-        assert_eq!(Some(&world.domains[prompt.domain]), row.domain.as_ref());
-        let user_type = world.user_types.iter().find(|t| Some(&t.name) == row.user_type.as_ref()).unwrap();
-        let index = |generator: &Option<String>| world.generators.iter().position(|g| Some(g) == generator.as_ref());
-        let (a, b) = (index(&row.generator_a).unwrap(), index(&row.generator_b).unwrap());
-        let expected = world.pair_propensities(prompt, user_type).into_iter().find(|pair| (pair.0, pair.1) == (a, b));
-        assert_eq!(row.propensity, expected.map(|pair| pair.2));
-        assert_eq!(row.response_a, Some(format!("{}/{}", prompt.id, world.generators[a])));
-        assert_eq!(row.response_b, Some(format!("{}/{}", prompt.id, world.generators[b])));
+    let scene = scene(&world).unwrap();
+    for row in scene.rows(500, SEED) {
+        let at = scene.prompts.iter().position(|prompt| Some(&prompt.id) == row.prompt_id.as_ref()).unwrap();
+        let prompt = &scene.prompts[at];
+        assert_eq!(Some(&scene.domains[prompt.domain]), row.domain.as_ref());
+        let user_type = world.user_type(row.user_type.as_ref().unwrap()).unwrap();
+        let index = |id: &Option<String>| prompt.responses.iter().position(|own| Some(&own.id) == id.as_ref()).unwrap();
+        let pair = (index(&row.response_a), index(&row.response_b));
+        let shown = scene.shown(0, user_type, at).unwrap();
+        let place = shown.pairs.iter().position(|own| *own == pair).unwrap();
+        assert_eq!(row.propensity, Some(shown.propensity[place]));
+        assert_eq!(row.generator_a, prompt.responses[pair.0].generator);
+        assert_eq!(row.generator_b, prompt.responses[pair.1].generator);
     }
 }
 
@@ -97,13 +104,18 @@ fn truth_is_what_the_design_says() {
     assert!((truth.cells[&levels("writing", "expert")].p_observed - 0.07).abs() < 1e-14);
     for cell in truth.cells.values() {
         assert!((cell.mean_pair_ratio - 1.0).abs() < 1e-13, "{cell:?}");
-        assert!(cell.max_pair_ratio < truth.max_pair_ratio, "{cell:?}");
+        assert!(cell.max_pair_ratio <= truth.max_pair_ratio["router@2.1.0"], "{cell:?}");
         // E[r^2] >= E[r]^2, and E[r^2] <= max r * E[r].
         assert!(cell.mean_square_pair_ratio > 1.0 && cell.mean_square_pair_ratio < cell.max_pair_ratio, "{cell:?}");
     }
     // sum of (1/6)^2 / p_O * E[r^2], and so between the sums with E[r^2] = 1 and with E[r^2] = 2.
     let cells_alone: f64 = [0.375, 0.15, 0.225, 0.07, 0.11, 0.07].iter().map(|p| 1.0 / 36.0 / p).sum();
-    assert!(truth.mean_square_weight > cells_alone && truth.mean_square_weight < 2.0 * cells_alone);
+    let even = truth.mean_square_weight_for(&uniform()).unwrap();
+    assert!(even > cells_alone && even < 2.0 * cells_alone);
+    // Half of the pairs are uniform.
+    assert!(truth.max_pair_ratio["router@2.1.0"] < 2.0);
+    assert!(truth.unsupported_target_mass.abs() < 1e-15 && truth.missing_pair_mass.abs() < 1e-15);
+    assert!((truth.weights.mean - 1.0).abs() < 1e-12);
 }
 
 /// Holds sampled frequencies and means against enumeration. Every deviation has a known standard deviation (binomial, or
@@ -128,43 +140,36 @@ fn sampled_frequencies_match_enumeration() {
         close(&cell.join("/"), mean, 1.0, truth.mean_square_pair_ratio - 1.0, count as f64);
     }
     let labelled = |label: &str| log.iter().filter(|row| row.label.as_deref() == Some(label)).count();
-    share("abstain", labelled("abstain"), world.abstain_share);
-    share("tie", labelled("tie"), (1.0 - world.abstain_share) * world.tie_share);
-    for annotator in 1..=world.annotators {
+    share("abstain", labelled("abstain"), world.labels.abstain);
+    share("tie", labelled("tie"), (1.0 - world.labels.abstain) * world.labels.tie);
+    for annotator in 1..=world.annotators.count {
         let name = format!("annotator-{annotator:02}");
         share(&name, log.iter().filter(|row| row.annotator_id.as_ref() == Some(&name)).count(), 1.0 / 12.0);
     }
 }
 
-/// The mean of the Bradley-Terry probability over the design against the share of a among decided rows, and the mean of
-/// w^2 against the truth: both within 6 standard deviations (probability of a false failure below 1e-8).
+/// The mean of w^2 against the truth, within 6 standard deviations from E[w^4] by enumeration (probability of a false
+/// failure below 1e-8).
 #[test]
-fn labels_and_weights_match_enumeration() {
+fn weights_match_enumeration() {
     let world = World::telemetry();
+    let scene = scene(&world).unwrap();
     let n = 60_000;
-    let truth = world.truth();
-    let (mut preference, mut fourth) = (0.0, 0.0);
-    for (user_type, probabilities) in world.user_types.iter().zip(world.cell_probabilities()) {
-        for prompt in world.prompts() {
-            let p_cell = probabilities[prompt.domain];
-            for (a, b, propensity) in world.pair_propensities(&prompt, user_type) {
-                let share = p_cell / 20.0 * propensity;
-                preference += share * World::preference(&prompt, user_type, a, b).unwrap();
-                fourth += share * (1.0 / 6.0 / p_cell / 30.0 / propensity).powi(4);
+    let truth = scene.truth();
+    let mut fourth = 0.0;
+    for (user_type, own) in world.user_types.iter().enumerate() {
+        for (at, prompt) in scene.prompts.iter().enumerate() {
+            let p_cell = truth.cells[&levels(&scene.domains[prompt.domain], &own.name)].p_observed;
+            for propensity in &scene.shown(0, user_type, at).unwrap().propensity {
+                fourth += p_cell / 20.0 * propensity * (1.0 / 6.0 / p_cell / 30.0 / propensity).powi(4);
             }
         }
     }
-    let log = rows(&world, n, SEED);
-    let labelled = |label: &str| log.iter().filter(|row| row.label.as_deref() == Some(label)).count() as f64;
-    let decided = labelled("a") + labelled("b");
-    let tolerance = 6.0 * (preference * (1.0 - preference) / decided).sqrt();
-    assert!((labelled("a") / decided - preference).abs() <= tolerance);
-
     let square = |row: &Row| (1.0 / 6.0 / truth.cells[&cell(row).unwrap()].p_observed * ratio(row)).powi(2);
-    let mean_square = log.iter().map(square).sum::<f64>() / n as f64;
-    let variance = fourth - truth.mean_square_weight.powi(2);
-    let tolerance = 6.0 * (variance / n as f64).sqrt();
-    assert!((mean_square - truth.mean_square_weight).abs() <= tolerance, "{mean_square} ± {tolerance}");
+    let sampled = scene.rows(n, SEED).iter().map(square).sum::<f64>() / n as f64;
+    let expected = truth.mean_square_weight_for(&uniform()).unwrap();
+    let tolerance = 6.0 * ((fourth - expected * expected) / n as f64).sqrt();
+    assert!((sampled - expected).abs() <= tolerance, "{sampled} against {expected} ± {tolerance}");
 }
 
 #[test]
@@ -173,42 +178,6 @@ fn timestamps_ascend_over_the_days() {
     assert!(log.windows(2).all(|pair| pair[0].timestamp <= pair[1].timestamp));
     assert_eq!(&log[0].timestamp.as_deref().unwrap()[..10], "2026-07-01");
     assert_eq!(&log[999].timestamp.as_deref().unwrap()[..10], "2026-09-30");
-}
-
-#[test]
-fn worlds_without_comparisons_give_no_rows() {
-    let telemetry = World::telemetry();
-    let worlds = [
-        World { domains: vec![], ..telemetry.clone() },
-        World { user_types: vec![], ..telemetry.clone() },
-        World { generators: vec!["alone".to_owned()], ..telemetry.clone() },
-        World { generators: vec![], ..telemetry.clone() },
-        World { prompts_per_domain: 0, ..telemetry.clone() },
-        World { uniform_share: f64::NAN, ..telemetry },
-    ];
-    for world in worlds {
-        assert_eq!(rows(&world, 3, SEED), [], "{world:?}");
-        let _ = world.truth();
-    }
-}
-
-#[test]
-fn extreme_worlds_draw_rows() {
-    let telemetry = World::telemetry();
-    let mut disagreeing = telemetry.clone();
-    disagreeing.user_types[0].alpha = i32::MIN;
-    disagreeing.user_types[0].tilt = i32::MAX;
-    let worlds = [
-        disagreeing,
-        World { strengths: vec![i32::MAX, i32::MIN], ..telemetry.clone() },
-        World { annotators: 0, days: 0, strengths: vec![], ..telemetry.clone() },
-        World { days: u32::MAX, ..telemetry },
-    ];
-    for world in worlds {
-        let log = rows(&world, 50, SEED);
-        assert_eq!(log.len(), 50);
-        assert!(log.iter().all(|row| row.propensity.is_some_and(|p| p > 0.0 && p <= 1.0)), "{world:?}");
-    }
 }
 
 #[test]
@@ -367,7 +336,7 @@ fn the_committed_example_is_what_the_generator_writes() {
     let path = folder.path().join("logs.parquet");
     write_parquet(&path, &columns(&example())).unwrap();
     let committed = std::fs::read(root().join("examples/telemetry/logs.parquet")).unwrap();
-    assert!(std::fs::read(&path).unwrap() == committed, "run `cargo run --example make_telemetry`");
+    assert!(std::fs::read(&path).unwrap() == committed, "run `counterweight simulate examples/telemetry/world.yaml`");
 }
 
 fn small() -> Vec<(&'static str, ColumnData)> {

@@ -6,6 +6,7 @@ mod diff;
 mod inspect;
 mod progress;
 mod score;
+mod simulate;
 mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
@@ -13,6 +14,7 @@ pub(crate) use checks::{explain, list as list_checks};
 pub(crate) use diff::{DiffFormat, diff};
 pub(crate) use inspect::{InspectOptions, init, inspect};
 pub(crate) use score::{ScoreOptions, score};
+pub(crate) use simulate::{SimulateOptions, simulate};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 
 use counterweight::declare::{self, DocumentKind};

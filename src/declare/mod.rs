@@ -1,4 +1,5 @@
-//! The three YAML documents: what the organisation declares (regime), what blocks (policy), what is audited (audit).
+//! The YAML documents: what the organisation declares (regime), what blocks (policy), what is audited (audit), and the
+//! simulated platforms that the audits are tried on (world).
 //!
 //! Owns: parsing to a tree with positions, validating it into typed documents while collecting every problem,
 //! the JSON Schemas of the documents. The YAML crate is used nowhere else.
@@ -11,6 +12,7 @@ mod preset;
 mod problem;
 mod regime;
 mod shape;
+mod world;
 mod yaml;
 
 pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Role};
@@ -20,6 +22,11 @@ pub use preset::{MADE, MADE_LABEL, MADE_PROMPT, MADE_RESPONSE_A, MADE_RESPONSE_B
 pub use problem::{Problem, Problems};
 pub use regime::{Mechanism, Observed, Pairs, Regime, Target, TargetForm};
 pub use shape::{DocumentKind, json_schema};
+pub use world::{
+    Annotators, Component, Defect, Filter, Flaws, Generated, Generator, HiddenConfounder, Labels, LoggedPropensity,
+    MechanismVersion, Responses, Selection, Tilt, Toward, UserType, WORLD_COVARIATES, World, WorldCandidate,
+    WorldPairs,
+};
 
 use problem::Findings;
 use std::collections::BTreeMap;
@@ -35,7 +42,7 @@ pub type Levels = Vec<String>;
 pub type Slice = BTreeMap<String, String>;
 
 /// Where a document came from and what its bytes were.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Source {
     /// The path as written by whoever named the document, or the name of a shipped policy.
     pub name: String,
@@ -118,6 +125,30 @@ pub fn parse_policy(name: &str, text: &str, folder: &Path) -> Result<Policy, Pro
 /// Every problem of the document at once.
 pub fn parse_audit(name: &str, text: &str, folder: &Path) -> Result<Audit, Problems> {
     parse(name, text, DocumentKind::Audit, |source, root, findings| audit::read(source, folder, root, findings))
+}
+
+/// Reads a world document (see [`World`]).
+///
+/// # Errors
+/// Every problem of the document at once.
+pub fn load_world(path: &Path) -> Result<World, Problems> {
+    let name = path.display().to_string();
+    match read_file(&name, path) {
+        Ok(Ok(text)) => parse_world(&name, &text, path.parent().unwrap_or(Path::new(""))),
+        Ok(Err(problems)) => Err(Problems(problems)),
+        Err(message) => {
+            let help = "name a world document, such as `examples/telemetry/world.yaml`".to_owned();
+            Err(Problems(vec![Problem::without_place(&name, message, help)]))
+        }
+    }
+}
+
+/// Reads a world document's text; `name` is what problems call it, and `folder` is what its paths are relative to.
+///
+/// # Errors
+/// Every problem of the document at once.
+pub fn parse_world(name: &str, text: &str, folder: &Path) -> Result<World, Problems> {
+    parse(name, text, DocumentKind::World, |source, root, findings| world::read(source, folder, root, findings))
 }
 
 fn parse<T>(

@@ -232,6 +232,17 @@ pub(super) fn shape() -> Shape {
     ])
 }
 
+/// The forms of a world's target: all but those that depend on a log.
+pub(super) fn world_target_shape() -> Shape {
+    match target_shape() {
+        Shape::OneOf(mut known) => {
+            known.fields.retain(|field| field.key != TargetForm::Multipliers.name());
+            Shape::OneOf(known)
+        }
+        other => other,
+    }
+}
+
 fn target_shape() -> Shape {
     let distribution = || map(at_least(0.0));
     one_of(vec![
@@ -331,9 +342,9 @@ pub(super) fn read(source: &Source, root: &Node, findings: &mut Findings<'_>) ->
 }
 
 /// A target as read.
-struct ReadTarget {
+pub(super) struct ReadTarget {
     form: TargetForm,
-    target: Target,
+    pub(super) target: Target,
     /// What the document says, in the order-free form that the fingerprint covers.
     declared: Json,
 }
@@ -382,7 +393,7 @@ pub(super) fn texts(node: &Node, noun: &str, findings: &mut Findings<'_>) -> Opt
     Some(all)
 }
 
-fn read_target(root: &Node, cells: &[String], findings: &mut Findings<'_>) -> Option<ReadTarget> {
+pub(super) fn read_target(root: &Node, cells: &[String], findings: &mut Findings<'_>) -> Option<ReadTarget> {
     let forms = &root.get("target")?.node;
     let mut given = TargetForm::ALL.into_iter().filter_map(|form| Some((form, forms.get(form.name())?)));
     let (form, entry) = given.next()?;
@@ -412,7 +423,7 @@ fn read_distribution(entry: &Entry, called: &str, findings: &mut Findings<'_>) -
     Some(masses)
 }
 
-fn check_sum(masses: impl Iterator<Item = f64>, at: Span, called: &str, findings: &mut Findings<'_>) {
+pub(super) fn check_sum(masses: impl Iterator<Item = f64>, at: Span, called: &str, findings: &mut Findings<'_>) {
     let masses: Vec<f64> = masses.collect();
     let total: f64 = masses.iter().sum();
     // Masses that are not finite or negative have been reported one by one.

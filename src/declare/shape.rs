@@ -6,7 +6,7 @@
 
 use super::problem::{Findings, Span, listed, quoted};
 use super::yaml::{Entry, Node, Value};
-use super::{audit, policy, regime};
+use super::{audit, policy, regime, world};
 use chrono::NaiveDate;
 use semver::Version;
 use serde_json::{Map, Value as Json, json};
@@ -21,11 +21,14 @@ pub enum DocumentKind {
     Policy,
     /// `counterweight/audit/v1`.
     Audit,
+    /// `counterweight/world/v1`.
+    World,
 }
 
 impl DocumentKind {
     /// Every kind.
-    pub const ALL: [DocumentKind; 3] = [DocumentKind::Regime, DocumentKind::Policy, DocumentKind::Audit];
+    pub const ALL: [DocumentKind; 4] =
+        [DocumentKind::Regime, DocumentKind::Policy, DocumentKind::Audit, DocumentKind::World];
 
     /// What a document of this kind says under `schema`.
     pub fn schema(self) -> &'static str {
@@ -33,6 +36,7 @@ impl DocumentKind {
             DocumentKind::Regime => "counterweight/regime/v1",
             DocumentKind::Policy => "counterweight/policy/v1",
             DocumentKind::Audit => "counterweight/audit/v1",
+            DocumentKind::World => "counterweight/world/v1",
         }
     }
 
@@ -42,6 +46,7 @@ impl DocumentKind {
             DocumentKind::Regime => "regime",
             DocumentKind::Policy => "policy",
             DocumentKind::Audit => "audit",
+            DocumentKind::World => "world",
         }
     }
 
@@ -51,6 +56,7 @@ impl DocumentKind {
             DocumentKind::Regime => regime::shape(),
             DocumentKind::Policy => policy::shape(),
             DocumentKind::Audit => audit::shape(),
+            DocumentKind::World => world::shape(),
         }
     }
 }
@@ -185,6 +191,7 @@ pub(super) fn schema_field(kind: DocumentKind) -> Field {
         DocumentKind::Regime => "schema: counterweight/regime/v1",
         DocumentKind::Policy => "schema: counterweight/policy/v1",
         DocumentKind::Audit => "schema: counterweight/audit/v1",
+        DocumentKind::World => "schema: counterweight/world/v1",
     };
     must("schema", word("schema", &[kind.schema()]), "The kind and version of this document.", example)
 }

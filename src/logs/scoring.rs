@@ -47,7 +47,7 @@ pub fn read_features(log: &Path, responses_file: Option<&Path>) -> Result<Featur
     let mut wanted = Wanted::from([(a.to_owned(), Use::Whole), (b.to_owned(), Use::Whole)]);
     wanted.extend(has(id).then(|| (id.to_owned(), Use::Scalar)));
     wanted.extend(by_prompt.then(|| (Role::Prompt.canonical().to_owned(), Use::Scalar)));
-    let source = fold::Source { files: &files, opened: &opened, wanted };
+    let source = fold::Source::new(&files, &opened, wanted);
     let reader = Reader { a, b, id: has(id).then_some(id), by_prompt, responses: found.as_ref() };
     let work = |part: &mut Part, piece: &fold::Piece<'_>| reader.add(part, piece);
     let mut merge = |total: &mut Part, part: Part| {

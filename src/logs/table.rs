@@ -159,7 +159,10 @@ impl TableColumn {
     }
 }
 
-fn list_array<T>(lists: &[Vec<T>], items: impl Array + 'static) -> Result<ArrayRef, arrow::error::ArrowError> {
+pub(super) fn list_array<T>(
+    lists: &[Vec<T>],
+    items: impl Array + 'static,
+) -> Result<ArrayRef, arrow::error::ArrowError> {
     let field = Arc::new(Field::new("element", items.data_type().clone(), false));
     let offsets = OffsetBuffer::from_lengths(lists.iter().map(Vec::len));
     Ok(Arc::new(ListArray::try_new(field, offsets, Arc::new(items), None)?))

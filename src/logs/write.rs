@@ -1,9 +1,11 @@
-//! Writing tables: Parquet, CSV and NDJSON, the same bytes for the same columns.
+//! Writing tables: Parquet, CSV and NDJSON, the same bytes for the same columns; whole, or block by block.
 //!
 //! Owns: turning named columns into files.
 //! Must never: put a clock, a path or a host name into a file.
 
+use super::table::list_array;
 use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -26,6 +28,8 @@ pub enum ColumnData {
     Number(Vec<Option<f64>>),
     /// 64-bit integers.
     Integer(Vec<Option<i64>>),
+    /// Lists of 64-bit floating-point numbers, none missing.
+    Numbers(Vec<Vec<f64>>),
 }
 
 impl ColumnData {
@@ -35,6 +39,7 @@ impl ColumnData {
             ColumnData::Text(values) => values.len(),
             ColumnData::Number(values) => values.len(),
             ColumnData::Integer(values) => values.len(),
+            ColumnData::Numbers(values) => values.len(),
         }
     }
 
@@ -43,12 +48,15 @@ impl ColumnData {
         self.len() == 0
     }
 
-    fn to_array(&self) -> ArrayRef {
-        match self {
+    fn to_array(&self) -> std::result::Result<ArrayRef, ArrowError> {
+        Ok(match self {
             ColumnData::Text(values) => Arc::new(StringArray::from_iter(values)),
             ColumnData::Number(values) => Arc::new(Float64Array::from_iter(values)),
             ColumnData::Integer(values) => Arc::new(Int64Array::from_iter(values)),
-        }
+            ColumnData::Numbers(lists) => {
+                list_array(lists, Float64Array::from_iter_values(lists.iter().flatten().copied()))?
+            }
+        })
     }
 
     /// The value as CSV holds it, not yet quoted; missing is empty.
@@ -57,6 +65,7 @@ impl ColumnData {
             ColumnData::Text(values) => values.get(row).cloned().flatten().unwrap_or_default(),
             ColumnData::Number(values) => shown(values, row),
             ColumnData::Integer(values) => shown(values, row),
+            ColumnData::Numbers(lists) => lists.get(row).map(|list| format!("{list:?}")).unwrap_or_default(),
         }
     }
 
@@ -69,9 +78,133 @@ impl ColumnData {
                 Some(number) => Some(serde_json::Number::from_f64(number)?.into()),
                 None => None,
             },
+            ColumnData::Numbers(lists) => {
+                let numbers = lists.get(row).into_iter().flatten().map(|number| serde_json::Number::from_f64(*number));
+                Some(numbers.collect::<Option<Vec<_>>>()?.into())
+            }
         };
         Some(value.unwrap_or(serde_json::Value::Null))
     }
+}
+
+/// A format that tables are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// Apache Parquet: see [`write_parquet`].
+    #[default]
+    Parquet,
+    /// NDJSON: see [`write_ndjson`].
+    Ndjson,
+    /// CSV: see [`write_csv`].
+    Csv,
+}
+
+impl LogFormat {
+    /// The extension of its files.
+    pub fn extension(self) -> &'static str {
+        match self {
+            LogFormat::Parquet => "parquet",
+            LogFormat::Ndjson => "ndjson",
+            LogFormat::Csv => "csv",
+        }
+    }
+}
+
+/// Writes a table block by block; the bytes are those of the whole table written at once.
+///
+/// Memory: one row group for Parquet, a buffer for the others.
+pub struct LogWriter {
+    file: Option<BufWriter<File>>,
+    parquet: Option<ArrowWriter<BufWriter<File>>>,
+    format: LogFormat,
+    names: Vec<String>,
+    rows: u64,
+}
+
+impl LogWriter {
+    /// A writer to a new file.
+    ///
+    /// # Errors
+    /// The file cannot be made.
+    pub fn create(path: &Path, format: LogFormat) -> Result<LogWriter> {
+        let file = Some(BufWriter::new(File::create(path)?));
+        Ok(LogWriter { file, parquet: None, format, names: Vec::new(), rows: 0 })
+    }
+
+    /// Writes further rows; every block has the columns of the first.
+    ///
+    /// # Errors
+    /// No column, columns of different lengths, a name that occurs twice, other columns than before; a number that the
+    /// format cannot hold; the file cannot be written.
+    pub fn write<N: AsRef<str>>(&mut self, columns: &[(N, ColumnData)]) -> Result<()> {
+        let rows = row_count(columns)?;
+        let first = self.names.is_empty();
+        if first {
+            self.names = columns.iter().map(|(name, _)| name.as_ref().to_owned()).collect();
+        } else if !self.names.iter().eq(columns.iter().map(|(name, _)| name.as_ref())) {
+            return Err(Error::new(ErrorKind::InvalidInput, "a block has other columns than the first"));
+        }
+        match self.format {
+            LogFormat::Parquet => self.write_batch(columns)?,
+            LogFormat::Csv => {
+                let Some(file) = &mut self.file else { return Ok(()) };
+                if first {
+                    csv_header(file, columns)?;
+                }
+                csv_lines(file, columns, rows)?;
+            }
+            LogFormat::Ndjson => {
+                let Some(file) = &mut self.file else { return Ok(()) };
+                for row in 0..rows {
+                    let line = json_line(columns, row)?;
+                    writeln!(file, "{line}")?;
+                }
+            }
+        }
+        self.rows += rows as u64;
+        Ok(())
+    }
+
+    fn write_batch<N: AsRef<str>>(&mut self, columns: &[(N, ColumnData)]) -> Result<()> {
+        let batch = record_batch(columns)?;
+        if let Some(file) = self.file.take() {
+            self.parquet = Some(parquet_writer(file, &batch)?);
+        }
+        match &mut self.parquet {
+            Some(writer) => writer.write(&batch).map_err(Error::other),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what is left and closes the file; how many rows it has.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn finish(self) -> Result<u64> {
+        if let Some(writer) = self.parquet {
+            writer.close().map_err(Error::other)?;
+        }
+        if let Some(mut file) = self.file {
+            file.flush()?;
+        }
+        Ok(self.rows)
+    }
+}
+
+fn record_batch<N: AsRef<str>>(columns: &[(N, ColumnData)]) -> Result<RecordBatch> {
+    let arrays: std::result::Result<Vec<(&str, ArrayRef, bool)>, ArrowError> =
+        columns.iter().map(|(name, column)| Ok((name.as_ref(), column.to_array()?, true))).collect();
+    arrays.and_then(RecordBatch::try_from_iter_with_nullable).map_err(Error::other)
+}
+
+fn parquet_writer<W: Write + Send>(file: W, batch: &RecordBatch) -> Result<ArrowWriter<W>> {
+    let properties = WriterProperties::builder()
+        .set_created_by("counterweight".to_owned())
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .build();
+    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+    ArrowWriter::try_new_with_options(file, batch.schema(), options).map_err(Error::other)
 }
 
 /// Writes columns as one Parquet file: text dictionary-encoded, Snappy, no clock and no embedded Arrow schema.
@@ -82,17 +215,8 @@ impl ColumnData {
 /// No column, columns of different lengths, a name that occurs twice; the file cannot be written.
 pub fn write_parquet(path: &Path, columns: &[(&str, ColumnData)]) -> Result<()> {
     row_count(columns)?;
-    let batch =
-        RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, column)| (*name, column.to_array(), true)))
-            .map_err(Error::other)?;
-    let properties = WriterProperties::builder()
-        .set_created_by("counterweight".to_owned())
-        .set_compression(Compression::SNAPPY)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .build();
-    let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(File::create(path)?, batch.schema(), options).map_err(Error::other)?;
+    let batch = record_batch(columns)?;
+    let mut writer = parquet_writer(File::create(path)?, &batch)?;
     writer.write(&batch).map_err(Error::other)?;
     writer.close().map_err(Error::other)?;
     Ok(())
@@ -107,13 +231,22 @@ pub fn write_parquet(path: &Path, columns: &[(&str, ColumnData)]) -> Result<()> 
 pub fn write_csv(path: &Path, columns: &[(&str, ColumnData)]) -> Result<()> {
     let rows = row_count(columns)?;
     let mut file = BufWriter::new(File::create(path)?);
-    let header: Vec<String> = columns.iter().map(|(name, _)| quoted(name)).collect();
-    writeln!(file, "{}", header.join(","))?;
+    csv_header(&mut file, columns)?;
+    csv_lines(&mut file, columns, rows)?;
+    file.flush()
+}
+
+fn csv_header<N: AsRef<str>>(file: &mut impl Write, columns: &[(N, ColumnData)]) -> Result<()> {
+    let header: Vec<String> = columns.iter().map(|(name, _)| quoted(name.as_ref())).collect();
+    writeln!(file, "{}", header.join(","))
+}
+
+fn csv_lines<N: AsRef<str>>(file: &mut impl Write, columns: &[(N, ColumnData)], rows: usize) -> Result<()> {
     for row in 0..rows {
         let fields: Vec<String> = columns.iter().map(|(_, column)| quoted(&column.csv_field(row))).collect();
         writeln!(file, "{}", fields.join(","))?;
     }
-    file.flush()
+    Ok(())
 }
 
 /// Writes columns as NDJSON, one object a row with its keys in column order; a missing value is `null`.
@@ -131,30 +264,33 @@ pub fn write_ndjson(path: &Path, columns: &[(&str, ColumnData)]) -> Result<()> {
     file.flush()
 }
 
-fn json_line(columns: &[(&str, ColumnData)], row: usize) -> Result<String> {
+fn json_line<N: AsRef<str>>(columns: &[(N, ColumnData)], row: usize) -> Result<String> {
     let mut members = Vec::with_capacity(columns.len());
     for (name, column) in columns {
+        let name = name.as_ref();
         let value = column.json_value(row).ok_or_else(|| {
             let place = format!("row {}, column {name}", row + 1);
             Error::new(ErrorKind::InvalidInput, format!("{place}: json has no such number; write parquet or csv"))
         })?;
-        members.push(format!("{}:{value}", serde_json::Value::from(*name)));
+        members.push(format!("{}:{value}", serde_json::Value::from(name)));
     }
     Ok(format!("{{{}}}", members.join(",")))
 }
 
 /// The common length of the columns.
-fn row_count(columns: &[(&str, ColumnData)]) -> Result<usize> {
+fn row_count<N: AsRef<str>>(columns: &[(N, ColumnData)]) -> Result<usize> {
     let invalid = |message: String| Err(Error::new(ErrorKind::InvalidInput, message));
     let Some((first, column)) = columns.first() else {
         return invalid("no column to write; give at least one".to_owned());
     };
     let rows = column.len();
+    let first = first.as_ref();
     for (index, (name, other)) in columns.iter().enumerate() {
+        let name = name.as_ref();
         if other.len() != rows {
             return invalid(format!("column {name} has {} rows and {first} has {rows}; make them equal", other.len()));
         }
-        if columns.iter().take(index).any(|(earlier, _)| earlier == name) {
+        if columns.iter().take(index).any(|(earlier, _)| earlier.as_ref() == name) {
             return invalid(format!("column {name} is given twice; rename one"));
         }
     }

@@ -1,118 +1,19 @@
-//! Defects to plant into a clean log, each of which some check has to find.
+//! Planting defects into a log, each of which some check has to find.
 
 use super::random::Random;
 use super::rows::Row;
-use crate::declare::Levels;
-use std::collections::BTreeMap;
-
-/// One thing that is wrong with a log. Shares are of the rows, rounded, and at least one row
-/// where they are above zero; counts above the rows there are mean all rows.
-/// Which rows are hit depends on the seed alone.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Defect {
-    /// g_O is missing on this share of the rows. At 1 the column itself is gone: see [`super::columns`].
-    MissingPropensity(f64),
-    /// g_O is NaN on this share of the rows.
-    NanPropensity(f64),
-    /// g_O is zero on this share of the rows.
-    ZeroPropensity(f64),
-    /// g_O is 1.5 on this share of the rows.
-    PropensityAboveOne(f64),
-    /// g_O is multiplied by this factor in this cell (domain, user type), up to 1.
-    ScaledPropensity {
-        /// The cell.
-        cell: Levels,
-        /// The factor, above 0.
-        factor: f64,
-    },
-    /// g_O is at least this in every row, as when a log rounds small probabilities up.
-    FlooredPropensity(f64),
-    /// g_O claims to be g_T in every row: a mechanism that says it is uniform and is not.
-    ClaimedUniform,
-    /// g_T is -0.1 on this share of the rows.
-    InvalidTargetPropensity(f64),
-    /// From this row (counted from 0) on, the mechanism explores less: g_O of every 50th row is divided by this factor.
-    LowFloor {
-        /// The first row that may be hit.
-        from_row: usize,
-        /// What g_O is divided by.
-        factor: f64,
-    },
-    /// Every row carries an inclusion probability of 1, and 0 on this share of the rows.
-    InvalidInclusion(f64),
-    /// In this cell (domain, user type), the label is missing on every so many-th row.
-    UnlabelledCell {
-        /// The cell.
-        cell: Levels,
-        /// One row in so many.
-        every: usize,
-    },
-    /// `user_type` is missing on this many rows.
-    MissingCovariate(usize),
-    /// A response identifier is missing on this many rows.
-    MissingResponse(usize),
-    /// The label is missing on this many rows.
-    MissingLabel(usize),
-    /// The label is the word `left`, which is in no alphabet, on this many rows.
-    UnknownLabel(usize),
-    /// The annotators abstained on this share of the rows.
-    Abstentions(f64),
-    /// This many rows are there a second time, at the end of the log.
-    IdenticalDuplicates(usize),
-    /// This many rows are there a second time, at the end of the log, with the other label.
-    ConflictingDuplicates(usize),
-    /// From this row (counted from 0) on, rows carry this mechanism.
-    Mechanism {
-        /// The first row that carries it.
-        from_row: usize,
-        /// The identifier.
-        id: String,
-    },
-    /// The mechanism is missing on this many rows.
-    MissingMechanism(usize),
-    /// Of this cell (domain, user type) only the first so many rows are left.
-    ThinCell {
-        /// The cell.
-        cell: Levels,
-        /// Rows to keep; none makes the cell unsupported.
-        keep: usize,
-    },
-    /// This many rows are of this cell (domain, user type), which the target does not name.
-    CellOutsideTarget {
-        /// The cell.
-        cell: Levels,
-        /// How many rows.
-        rows: usize,
-    },
-    /// One row holds this share of the total weight, above 0 and below 1, under the target that is uniform over the log's cells.
-    DominantRow(f64),
-    /// This annotator answers a on every row.
-    AlwaysA(String),
-    /// This annotator labelled this share of the rows, whoever did before.
-    BusyAnnotator {
-        /// The annotator.
-        annotator: String,
-        /// Share of the rows.
-        share: f64,
-    },
-    /// This share of the rows asks one of so many prompts of each domain (those that the log shows first), whatever it
-    /// asked before. Responses and propensities stay as they are.
-    FewPrompts {
-        /// Prompts of each domain.
-        per_domain: usize,
-        /// Share of the rows.
-        share: f64,
-    },
-    /// On this share of the rows the response on side a is preferred because it is there.
-    SideA(f64),
-    /// Nobody logs this column (a canonical name; others change nothing).
-    NoColumn(String),
-}
+use crate::declare::{Defect, Levels};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Plants a defect. Rows keep their order; the same rows, defect and seed give the same result.
 pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
-    let random = &mut Random::new(seed);
+    plant_block(rows, defect, &mut Random::new(seed), 0);
+}
+
+/// Plants a defect into one block of a log, whose first row is the `first` of the log: shares and counts are of the block.
+pub(super) fn plant_block(rows: &mut Vec<Row>, defect: &Defect, random: &mut Random, first: u64) {
     let n = rows.len();
+    let from = |row: usize| row.saturating_sub(usize::try_from(first).unwrap_or(usize::MAX));
     match defect {
         Defect::MissingPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = None),
         Defect::NanPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(f64::NAN)),
@@ -128,12 +29,17 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
         Defect::FlooredPropensity(floor) => {
             rows.iter_mut().for_each(|row| row.propensity = row.propensity.map(|g| g.max(*floor)));
         }
+        Defect::RoundedPropensity(decimals) => {
+            let scale = 10_f64.powi(i32::try_from(*decimals).unwrap_or(i32::MAX).min(300));
+            rows.iter_mut().for_each(|row| row.propensity = row.propensity.map(|g| (g * scale).round() / scale));
+        }
+        Defect::DefaultedPropensity(share) => change(rows, random, part(*share, n), |row| row.propensity = Some(1.0)),
         Defect::ClaimedUniform => rows.iter_mut().for_each(|row| row.propensity = row.target_propensity),
         Defect::InvalidTargetPropensity(share) => {
             change(rows, random, part(*share, n), |row| row.target_propensity = Some(-0.1));
         }
         Defect::LowFloor { from_row, factor } => {
-            let hit = rows.iter_mut().skip(*from_row).step_by(50);
+            let hit = rows.iter_mut().skip(from(*from_row)).step_by(50);
             hit.for_each(|row| row.propensity = row.propensity.map(|propensity| propensity / factor));
         }
         Defect::InvalidInclusion(share) => {
@@ -145,6 +51,10 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
             let inside = rows.iter_mut().filter(|row| (&row.domain, &row.user_type) == (&cell.0, &cell.1));
             inside.step_by((*every).max(1)).for_each(|row| row.label = None);
         }
+        Defect::Missing { column, share } => change(rows, random, part(*share, n), |row| clear(row, column)),
+        Defect::Relabelled { label, share } => {
+            change(rows, random, part(*share, n), |row| row.label = Some(label.clone()));
+        }
         Defect::MissingCovariate(count) => change(rows, random, *count, |row| row.user_type = None),
         Defect::MissingResponse(count) => change(rows, random, *count, |row| row.response_a = None),
         Defect::MissingLabel(count) => change(rows, random, *count, |row| row.label = None),
@@ -154,8 +64,11 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
         }
         Defect::IdenticalDuplicates(count) => duplicate(rows, random, *count, |_| ()),
         Defect::ConflictingDuplicates(count) => duplicate(rows, random, *count, other_label),
+        Defect::DuplicatedRows { share, conflicting: false } => duplicate(rows, random, part(*share, n), |_| ()),
+        Defect::DuplicatedRows { share, conflicting: true } => duplicate(rows, random, part(*share, n), other_label),
+        Defect::ReplicatedClusters { times, share } => replicate(rows, random, *times, *share),
         Defect::Mechanism { from_row, id } => {
-            rows.iter_mut().skip(*from_row).for_each(|row| row.mechanism = Some(id.clone()));
+            rows.iter_mut().skip(from(*from_row)).for_each(|row| row.mechanism = Some(id.clone()));
         }
         Defect::MissingMechanism(count) => change(rows, random, *count, |row| row.mechanism = None),
         Defect::ThinCell { cell, keep } => thin(rows, cell, *keep),
@@ -163,6 +76,11 @@ pub fn plant(rows: &mut Vec<Row>, defect: &Defect, seed: u64) {
             change(rows, random, *count, |row| (row.domain, row.user_type) = levels(cell));
         }
         Defect::DominantRow(share) => dominate(rows, random, *share),
+        Defect::CoarsenedProxy(written) => {
+            let coarser = |level: String| written.get(&level).cloned().unwrap_or(level);
+            rows.iter_mut().for_each(|row| row.user_type = row.user_type.take().map(coarser));
+        }
+        Defect::NoisedProxy(share) => confuse(rows, random, part(*share, n)),
         Defect::AlwaysA(annotator) => {
             let own = rows.iter_mut().filter(|row| row.annotator_id.as_ref() == Some(annotator));
             own.for_each(|row| row.label = Some("a".to_owned()));
@@ -194,6 +112,33 @@ fn duplicate(rows: &mut Vec<Row>, random: &mut Random, count: usize, edit: impl 
         random.distinct(count, rows.len()).into_iter().filter_map(|index| rows.get(index).cloned()).collect();
     copies.iter_mut().for_each(edit);
     rows.extend(copies);
+}
+
+/// Writes every row of a share of the prompts `times` times, each copy under an id of its own.
+fn replicate(rows: &mut Vec<Row>, random: &mut Random, times: usize, share: f64) {
+    let prompts: BTreeSet<Option<String>> = rows.iter().map(|row| row.prompt_id.clone()).collect();
+    let hit: BTreeSet<&Option<String>> = prompts.iter().filter(|_| random.unit() < share).collect();
+    let copies = |row: Row| {
+        let again = if hit.contains(&row.prompt_id) { times.max(1) } else { 1 };
+        let copy = move |copy: usize| Row {
+            event_id: row.event_id.as_ref().map(|id| if copy == 1 { id.clone() } else { format!("{id}-{copy}") }),
+            ..row.clone()
+        };
+        (1..=again).map(copy)
+    };
+    *rows = std::mem::take(rows).into_iter().flat_map(copies).collect();
+}
+
+/// Gives `count` rows another of the log's user types, drawn evenly.
+fn confuse(rows: &mut [Row], random: &mut Random, count: usize) {
+    let types: BTreeSet<String> = rows.iter().filter_map(|row| row.user_type.clone()).collect();
+    for index in random.distinct(count, rows.len()) {
+        let Some(row) = rows.get_mut(index) else { continue };
+        let others: Vec<&String> = types.iter().filter(|level| Some(*level) != row.user_type.as_ref()).collect();
+        if let Some(other) = others.get(random.below(others.len())) {
+            row.user_type = Some((*other).clone());
+        }
+    }
 }
 
 fn other_label(row: &mut Row) {
@@ -264,6 +209,7 @@ fn clear(row: &mut Row, column: &str) {
         "generator_b" => row.generator_b = None,
         "inclusion" => row.inclusion = None,
         "mechanism" => row.mechanism = None,
+        "component" => row.component = None,
         "annotator_id" => row.annotator_id = None,
         "timestamp" => row.timestamp = None,
         "label" => row.label = None,

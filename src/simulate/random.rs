@@ -12,6 +12,15 @@ impl Random {
         Random { state: seed }
     }
 
+    /// The generator of one block of a log's rows: each block has a stream of its own, which follows from the seed and the
+    /// block's number alone, so that blocks can be drawn in any order.
+    pub(super) fn of_block(seed: u64, block: u64) -> Random {
+        match block {
+            0 => Random::new(seed),
+            _ => Random::new(Random::new(seed ^ Random::new(block).next()).next()),
+        }
+    }
+
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.state;
@@ -31,19 +40,14 @@ impl Random {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 
-    /// An index with probability proportional to its weight; `None` where no weight is positive.
-    pub(super) fn pick(&mut self, weights: &[f64]) -> Option<usize> {
-        let total: f64 = weights.iter().filter(|w| **w > 0.0).sum();
-        let mut left = self.unit() * total;
-        let mut last = None;
-        for (index, weight) in weights.iter().enumerate().filter(|(_, w)| **w > 0.0) {
-            last = Some(index);
-            left -= weight;
-            if left < 0.0 {
-                break;
-            }
-        }
-        last
+    /// An index with probability in proportion to its step of `cumulative`, which ascends; `None` where none is positive.
+    pub(super) fn pick(&mut self, cumulative: &[f64]) -> Option<usize> {
+        let total = cumulative.last().copied().filter(|total| *total > 0.0)?;
+        let point = self.unit() * total;
+        // A product that rounds up to the total is of the last positive step.
+        let reached = cumulative.partition_point(|sum| *sum <= point);
+        let last = cumulative.partition_point(|sum| *sum < total);
+        Some(reached.min(last))
     }
 
     /// `count` distinct indices below `n` (all of them where `count` exceeds `n`), ascending: a partial Fisher-Yates shuffle.
