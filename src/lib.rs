@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
+//! `audit`, `report`, `verdict`, `checks`, `sensitivity`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
 //! a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod audit;
@@ -20,6 +20,7 @@ pub mod declare;
 pub mod logs;
 pub mod numeric;
 pub mod report;
+pub mod sensitivity;
 pub mod simulate;
 pub mod statistics;
 pub mod verdict;

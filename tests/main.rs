@@ -20,6 +20,7 @@ mod people;
 mod properties;
 mod references;
 mod report;
+mod sensitivity;
 mod shards;
 mod simulate;
 mod support;
