@@ -11,6 +11,7 @@ mod arena;
 mod cli;
 mod declare;
 mod degenerate;
+mod estimate;
 mod evidence;
 mod logs;
 mod matrix;

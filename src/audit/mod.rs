@@ -8,11 +8,12 @@ mod record;
 
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
+use crate::estimate::Comparisons;
 use crate::logs::{self, Log, LogFile, Progress};
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
-use crate::{statistics, verdict, weights};
+use crate::{estimate, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -72,6 +73,7 @@ pub fn audit(
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
     let evidence = Evidence {
         regime,
         audit,
@@ -82,6 +84,7 @@ pub fn audit(
         weights: &weights,
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
+        comparisons: comparisons.as_ref(),
         as_of,
     };
     let judgement = verdict::judge(&evidence, policy);
@@ -110,6 +113,31 @@ fn groups(
     let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let context = weights::row_factors(&collected.statistics, &declaration.regime, weights);
     groups::collect(log, skip, &context, &declaration.audit.identify, progress).map(Some)
+}
+
+/// The third scan, for what candidates are judged on: without candidates, or without the rows, there is nothing to read.
+fn read_comparisons(
+    declaration: &Declaration,
+    log: Option<&Log>,
+    collected: &Collected,
+    weights: &weights::Weights,
+    progress: &dyn Progress,
+) -> Result<Option<Comparisons>, Problems> {
+    let Declaration { audit, regime, .. } = declaration;
+    let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(None) };
+    let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let context = weights::row_factors(&collected.statistics, regime, weights);
+    estimate::collect(log, audit, skip, (weights, &context), progress).map(Some)
+}
+
+/// What the candidates of a declaration are judged on, without the audit around it. `None` without candidates.
+///
+/// # Errors
+/// Those of [`audit`], from its scans.
+pub fn comparisons(declaration: &Declaration, progress: &dyn Progress) -> Result<Option<Comparisons>, Problems> {
+    let (log, collected) = scan(declaration, progress)?;
+    let weights = weights::weigh(&collected.statistics, &declaration.regime);
+    read_comparisons(declaration, Some(&log), &collected, &weights, progress)
 }
 
 /// Scans the logs that a declaration names, and keeps where the statistics come from.

@@ -27,6 +27,7 @@ pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
+use crate::estimate::Comparisons;
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
@@ -63,6 +64,8 @@ pub enum Need {
     /// That all rows were scanned together. Without it a check can fail, but neither pass nor warn: what lies between two
     /// scans is not known.
     OneScan,
+    /// Declared candidates: without any the check is not applicable. And the rows, to judge them on.
+    Candidates,
 }
 
 /// What an audit works from.
@@ -98,6 +101,8 @@ pub struct Evidence<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Sums by prompt, annotator and user; `None` when none of them is mapped.
     pub groups: Option<&'a Groups>,
+    /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
+    pub comparisons: Option<&'a Comparisons>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
@@ -130,6 +135,9 @@ pub const WAIVERS_PAGE: &str = include_str!("../../docs/checks/waivers.md");
 /// Runs one check: its needs first, then itself; what cannot be computed becomes an undetermined finding here.
 pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding {
     let limits = Limits(&policy.limits);
+    if check.needs.contains(&Need::Candidates) && evidence.audit.candidates.is_empty() {
+        return Finding::not_applicable("no candidate is declared");
+    }
     let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
     if let Some(unmet) = unmet {
         return Finding::from(unmet);
@@ -198,6 +206,7 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
             not_logged: false,
             measures: Vec::new(),
         }),
+        Need::Candidates if evidence.comparisons.is_none() => Some(needs_rows(Vec::new())),
         _ => None,
     }
 }
