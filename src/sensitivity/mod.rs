@@ -11,6 +11,7 @@
 mod amplification;
 mod excess;
 mod marginal;
+mod pair;
 mod resample;
 mod rosenbaum;
 mod sharp;
@@ -19,6 +20,10 @@ mod tail;
 pub use amplification::{amplify, even_amplification};
 pub use excess::clustered_tail;
 pub use marginal::{Bounds, Box, Row, marginal_bounds, tipping_lambda};
+pub use pair::{
+    GammaCurve, GammaSettings, LambdaCurve, LambdaPoint, LambdaSettings, PolicyPair, SEED, SoftLabels, agreement,
+    compare_all,
+};
 pub use resample::{Resampled, resample};
 pub use rosenbaum::{Disagreement, GammaPoint, SignScore};
 pub use sharp::sharp_bounds;

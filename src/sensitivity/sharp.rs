@@ -15,14 +15,34 @@ pub fn sharp_bounds(rows: &[Row], cells: &[u32], lambda: f64, min_rows: usize) -
     if rows.len() != cells.len() || lambda.is_nan() || lambda < 1.0 {
         return None;
     }
-    let Some(pools) = pools(rows, cells, min_rows) else { return marginal_bounds(rows, lambda) };
-    let total = rows.iter().map(Row::weight).collect::<Sum>().value();
-    if total.is_nan() || total <= 0.0 {
-        return None;
+    match Sharp::new(rows, cells, min_rows) {
+        Some(sharp) => sharp.bounds(lambda),
+        None => marginal_bounds(rows, lambda),
     }
-    let ends = pools.iter().map(|pool| ends(&levels(pool), lambda)).collect::<Vec<_>>();
-    let mean = |end: fn(&Bounds) -> f64| ends.iter().map(end).collect::<Sum>().value() / total;
-    Some(Bounds { lower: mean(|ends| ends.lower), upper: mean(|ends| ends.upper) })
+}
+
+/// The weights by score of every cell, small cells pooled: what the bounds depend on.
+pub(super) struct Sharp {
+    pools: Vec<Vec<Level>>,
+    total: f64,
+}
+
+impl Sharp {
+    /// `None` where there are too few rows for any cell to keep its mass.
+    pub(super) fn new(rows: &[Row], cells: &[u32], min_rows: usize) -> Option<Sharp> {
+        let pools: Vec<Vec<Level>> = pools(rows, cells, min_rows)?.iter().map(|pool| levels(pool)).collect();
+        let weights = pools.iter().flatten().map(|level| level.fixed + level.varying);
+        Some(Sharp { total: weights.collect::<Sum>().value(), pools })
+    }
+
+    pub(super) fn bounds(&self, lambda: f64) -> Option<Bounds> {
+        if self.total.is_nan() || self.total <= 0.0 {
+            return None;
+        }
+        let ends = self.pools.iter().map(|pool| ends(pool, lambda)).collect::<Vec<_>>();
+        let mean = |end: fn(&Bounds) -> f64| ends.iter().map(end).collect::<Sum>().value() / self.total;
+        Some(Bounds { lower: mean(|ends| ends.lower), upper: mean(|ends| ends.upper) })
+    }
 }
 
 /// The rows with weight by cell, small cells pooled, the smallest first. `None` where all of them are too few.
