@@ -11,10 +11,11 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `sensitivity`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
+//! `audit`, `report`, `verdict`, `checks`, `change`, `sensitivity`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
 //! a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod audit;
+pub mod change;
 pub mod checks;
 pub mod declare;
 pub mod estimate;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// A module imports only from modules that come later.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 19] = [
     "main",
     "cli",
     "commands",
@@ -12,6 +12,7 @@ const ORDER: [&str; 18] = [
     "report",
     "verdict",
     "checks",
+    "change",
     "refit",
     "sensitivity",
     "estimate",

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
-    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell,
-    Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
-    summary_text, to_json, write_folder,
+    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ComparisonRecord,
+    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, Input, Labelled, LambdaPointRecord, LambdaRecord,
+    LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA,
+    Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
+    write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -237,6 +238,9 @@ fn regime() -> RegimeRecord {
             id: "pair-sampler@1.4.0".into(),
             description: "mixture of a uniform and a length-tilted pair, drawn without replacement".into(),
             max_pair_ratio: Some(2.858),
+            symmetric: false,
+            adaptive: false,
+            generators: None,
             rows: None,
         }],
         critical: vec![BTreeMap::from([("user_type".into(), "concise".into())])],
@@ -302,6 +306,7 @@ fn fixture() -> Report {
             version: "1.0.0".into(),
             sha256: "2e".repeat(32),
             fingerprint: "5b".repeat(32),
+            limits: Vec::new(),
         },
         audit: AuditRecord {
             sha256: "0a".repeat(32),
@@ -312,12 +317,14 @@ fn fixture() -> Report {
             selection: Some("every comparison shown was labelled".into()),
         },
         inputs: inputs(),
+        baseline: None,
         from_statistics: None,
         rows: Rows {
             read: 61_234,
             audited: 60_000,
             excluded: counts([("duplicate_id", 234), ("missing_covariate", 0), ("missing_label", 1_000)]),
             labels: counts([("a", 30_000), ("abstain", 1_200), ("b", 27_000), ("tie", 1_800)]),
+            mechanisms: None,
         },
         weights: Some(weights()),
         concentration: ConcentrationRecord {
@@ -331,6 +338,7 @@ fn fixture() -> Report {
         missing_pair_mass: None,
         checks: checks(),
         candidates_declared: vec!["longer".into(), "judge".into()],
+        comparisons: vec![comparison()],
         waivers: vec![waiver("applied"), waiver("unused")],
     }
 }
@@ -345,7 +353,7 @@ fn degenerate() -> Report {
     report.settings.clear();
     report.inputs.clear();
     report.candidates_declared.clear();
-    report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new() };
+    report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new(), mechanisms: None };
     report.regime.resolved.clear();
     report.regime.mechanisms.clear();
     report.regime.critical.clear();
@@ -506,7 +514,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 12);
+        assert_eq!(links.len(), 13);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }
@@ -779,4 +787,53 @@ fn parse(inside: &str) -> Element {
     }
     assert!(rest.trim().is_empty(), "{inside}");
     Element { name: name.to_owned(), attributes }
+}
+
+fn comparison() -> ComparisonRecord {
+    let gamma = |gamma: f64, p_value: f64| GammaPointRecord {
+        gamma,
+        p_value,
+        method: "excess".to_owned(),
+        p_value_by_row: p_value / 10.0,
+        p_value_normal: p_value / 2.0,
+    };
+    let lambda = |lambda: f64, half: f64| LambdaPointRecord {
+        lambda,
+        lower: 0.06 - half,
+        upper: 0.06 + half,
+        ci_lower: 0.04 - half,
+        ci_upper: 0.08 + half,
+        sharp_lower: 0.06 - half / 2.0,
+        sharp_upper: 0.06 + half / 2.0,
+    };
+    ComparisonRecord {
+        challenger: "candidate|b".to_owned(),
+        incumbent: "candidate <a>".to_owned(),
+        missing: 0,
+        gamma: Some(GammaRecord {
+            alpha: 0.05,
+            tipping: Some(1.17),
+            tipping_by_row: Some(1.4),
+            tipping_point: Some(1.5),
+            tipping_normal: Some(1.2),
+            amplification: Some(1.78),
+            rows: 1500,
+            clusters: 200,
+            ties: 30,
+            undecided: 4,
+            thresholded: 0,
+            share_won: Some(0.6),
+            curve: vec![gamma(1.0, 1e-6), gamma(1.25, 0.2)],
+        }),
+        lambda: Some(LambdaRecord {
+            shape: "ratio".to_owned(),
+            tipping: Some(1.08),
+            tipping_point: Some(1.22),
+            rows: 4000,
+            unsupported_target_mass: 0.0,
+            replicates: 2000,
+            seed: 1,
+            curve: vec![lambda(1.0, 0.0), lambda(1.25, 0.09)],
+        }),
+    }
 }

@@ -66,7 +66,7 @@ fn sign_score_with_ranks_as_psens() {
     let differences: Vec<f64> = treated.iter().zip(&control).map(|(t, c)| t - c).filter(|d| *d != 0.0).collect();
     let rank = |d: f64| {
         let below = differences.iter().filter(|other| other.abs() < d.abs()).count();
-        let same = differences.iter().filter(|other| other.abs() == d.abs()).count();
+        let same = differences.iter().filter(|other| (other.abs() - d.abs()).abs() < 0.5).count();
         f64::from(u32::try_from(2 * below + same + 1).unwrap()) / 2.0
     };
     let scores: Vec<f64> = differences.iter().map(|d| rank(*d)).collect();

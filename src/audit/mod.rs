@@ -3,9 +3,14 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod diff;
 mod people;
 mod record;
+mod robustness;
 
+pub use diff::diff;
+
+use crate::change::State;
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
@@ -13,7 +18,8 @@ use crate::logs::{self, Log, LogFile, Progress};
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
-use crate::{estimate, statistics, verdict, weights};
+use crate::verdict::Judgement;
+use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +50,39 @@ pub struct Audited {
     pub statistics: Collected,
 }
 
+/// The record of an earlier audit, to be held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    /// The name that reports show.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The record.
+    pub report: Report,
+}
+
+/// What an audit is held against beside its policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Against<'a> {
+    /// An earlier audit.
+    pub baseline: Option<&'a Baseline>,
+}
+
+/// Audits what a declaration declares, held against its policy alone. See [`audit_against`].
+///
+/// # Errors
+/// Those of [`audit_against`].
+pub fn audit(
+    declaration: &Declaration,
+    input: Input<'_>,
+    as_of: NaiveDate,
+    progress: &dyn Progress,
+) -> Result<Audited, Problems> {
+    audit_against(declaration, input, Against::default(), as_of, progress)
+}
+
 /// Audits what a declaration declares.
 ///
 /// `as_of` is the date that waivers and ages refer to: an input, so that the same inputs give the same record.
@@ -52,9 +91,10 @@ pub struct Audited {
 /// Everything that keeps the audit from running: unreadable or malformed logs or statistics, columns that are not there,
 /// no rows, statistics that do not fit together or do not fit the declaration. A log that runs but does not support the
 /// target is no error: its record says block.
-pub fn audit(
+pub fn audit_against(
     declaration: &Declaration,
     input: Input<'_>,
+    against: Against<'_>,
     as_of: NaiveDate,
     progress: &dyn Progress,
 ) -> Result<Audited, Problems> {
@@ -74,7 +114,9 @@ pub fn audit(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let evidence = Evidence {
+    let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
+    let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let mut evidence = Evidence {
         regime,
         audit,
         mapped: &collected.conditions.columns,
@@ -84,12 +126,23 @@ pub fn audit(
         weights: &weights,
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
+        changes: None,
         comparisons: comparisons.as_ref(),
+        pairs: pairs.as_deref(),
         as_of,
     };
-    let judgement = verdict::judge(&evidence, policy);
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
-    let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
+    let record = |evidence: &Evidence, judgement: &Judgement| {
+        record::record(declaration, (&collected, &files), evidence, judgement, &clipping, against)
+    };
+    // Both sides of the comparison are records, translated alike; this one's checks have not run yet.
+    let changes = against.baseline.map(|baseline| {
+        let so_far = State { results: None, ..report::state(&record(&evidence, &verdict::unjudged(policy, as_of))) };
+        change::compare(&report::state(&baseline.report), &so_far)
+    });
+    evidence.changes = changes.as_deref();
+    let judgement = verdict::judge(&evidence, policy);
+    let report = record(&evidence, &judgement);
     Ok(Audited { report, statistics: collected })
 }
 

@@ -45,6 +45,9 @@ pub struct Report {
     pub audit: AuditRecord,
     /// Every file that was read: audit, regime, policy, log files, responses; or statistics files.
     pub inputs: Vec<Input>,
+    /// The record of an earlier audit that this one was held against, and what changed since; null without `--baseline`.
+    #[serde(default)]
+    pub baseline: Option<BaselineRecord>,
     /// Set when the audit was made from statistics files, not from the rows.
     pub from_statistics: Option<StatisticsRecord>,
     /// What became of every row.
@@ -67,8 +70,119 @@ pub struct Report {
     pub checks: Vec<CheckRecord>,
     /// The candidates that the audit document declares, by name. They are listed, not evaluated, by this version.
     pub candidates_declared: Vec<String>,
+    /// Every challenger against every incumbent; empty without candidates, and from statistics.
+    #[serde(default)]
+    pub comparisons: Vec<ComparisonRecord>,
     /// Every waiver of the policy and what it did.
     pub waivers: Vec<WaiverRecord>,
+}
+
+/// A challenger against an incumbent, on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonRecord {
+    /// The challenger's name.
+    pub challenger: String,
+    /// The incumbent's name.
+    pub incumbent: String,
+    /// Labelled rows left out because a log-probability of either is missing.
+    pub missing: u64,
+    /// Bounds on the p-value under hidden confounding of strength Gamma; null where soft labels leave it undefined.
+    pub gamma: Option<GammaRecord>,
+    /// Bounds on the difference where weights may be wrong by a factor Lambda; null where it could not be computed.
+    pub lambda: Option<LambdaRecord>,
+}
+
+/// Upper bounds on the one-sided p-value of "the challenger agrees with the label more often" along Gamma.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GammaRecord {
+    /// The level that tipping refers to.
+    pub alpha: f64,
+    /// The largest Gamma at which the bound stays at or below alpha, rows of a cluster dependent in any way; null where it does
+    /// not at Gamma = 1.
+    pub tipping: Option<f64>,
+    /// The same with all rows independent.
+    pub tipping_by_row: Option<f64>,
+    /// The same without sampling error; null where the challenger wins less than half of the weight, or all of it.
+    pub tipping_point: Option<f64>,
+    /// The same by the normal approximation of the clustered form: a hint, for that can lie below the truth.
+    pub tipping_normal: Option<f64>,
+    /// How strongly one hidden yes/no factor must multiply both odds to do what `tipping` allows.
+    pub amplification: Option<f64>,
+    /// Rows with weight on which the two disagree and the label decides.
+    pub rows: u64,
+    /// Clusters that hold them; the fewest, of two clusterings.
+    pub clusters: u64,
+    /// Disagreements dropped for a tied label.
+    pub ties: u64,
+    /// Rows dropped because a policy has no preference.
+    pub undecided: u64,
+    /// Soft labels taken for the side that they favour.
+    pub thresholded: u64,
+    /// Target-weighted share of the disagreements that the challenger wins.
+    pub share_won: Option<f64>,
+    /// The bounds.
+    pub curve: Vec<GammaPointRecord>,
+}
+
+/// The bounds at one Gamma.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GammaPointRecord {
+    /// Gamma.
+    pub gamma: f64,
+    /// The upper bound, rows of a cluster dependent in any way.
+    pub p_value: f64,
+    /// How it was computed: `exact`, `grid`, `normal`, `exponential` or `excess`.
+    pub method: String,
+    /// The upper bound with all rows independent.
+    pub p_value_by_row: f64,
+    /// The normal approximation of the clustered form: a hint.
+    pub p_value_normal: f64,
+}
+
+/// Bounds on the target-weighted difference of preference accuracy along Lambda. Target mass without labels is in them at its worst.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaRecord {
+    /// `ratio` or `tan`.
+    #[serde(rename = "box")]
+    pub shape: String,
+    /// The largest Lambda at which the interval lies above 0; null where it does not at Lambda = 1.
+    pub tipping: Option<f64>,
+    /// The same without sampling error.
+    pub tipping_point: Option<f64>,
+    /// Rows with weight.
+    pub rows: u64,
+    /// Target mass without any labelled row.
+    pub unsupported_target_mass: f64,
+    /// Bootstrap samples behind the intervals.
+    pub replicates: u32,
+    /// What they follow from.
+    pub seed: u64,
+    /// The bounds.
+    pub curve: Vec<LambdaPointRecord>,
+}
+
+/// The bounds at one Lambda.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaPointRecord {
+    /// Lambda.
+    pub lambda: f64,
+    /// The least difference that the weights allow.
+    pub lower: f64,
+    /// The largest.
+    pub upper: f64,
+    /// The same with sampling error.
+    pub ci_lower: f64,
+    /// The same with sampling error.
+    pub ci_upper: f64,
+    /// The least where every cell also keeps its mass.
+    pub sharp_lower: f64,
+    /// The largest where every cell also keeps its mass.
+    pub sharp_upper: f64,
 }
 
 /// The program.
@@ -151,6 +265,15 @@ pub struct MechanismRecord {
     pub description: String,
     /// The declared bound on g_T/g_O.
     pub max_pair_ratio: Option<f64>,
+    /// Whether g_O(a, b) = g_O(b, a) is declared.
+    #[serde(default)]
+    pub symmetric: bool,
+    /// Whether g_O is declared to depend on earlier labels.
+    #[serde(default)]
+    pub adaptive: bool,
+    /// The declared pool of response generators.
+    #[serde(default)]
+    pub generators: Option<Vec<String>>,
     /// Rows that carry it; null when the log has no mechanism column.
     pub rows: Option<u64>,
 }
@@ -167,6 +290,29 @@ pub struct PolicyRecord {
     pub sha256: String,
     /// SHA-256 of the canonical JSON of the resolved policy.
     pub fingerprint: String,
+    /// Every severity and limit in force, and where it stands; by check, then key.
+    #[serde(default)]
+    pub limits: Vec<PolicyLimit>,
+}
+
+/// One severity or limit of the policy as resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLimit {
+    /// The check.
+    pub check: String,
+    /// `severity`, `when_not_logged`, or the limit's name.
+    pub key: String,
+    /// A number, a word, or a list of either.
+    pub value: serde_json::Value,
+    /// The document that gives it: a shipped policy's name, a path relative to the audit document, or `--set`.
+    pub document: String,
+    /// Whether that document is part of the program.
+    pub shipped: bool,
+    /// The line of the key in that document, 1-based; null for `--set`.
+    pub line: Option<u64>,
+    /// The column of the key, 1-based; null for `--set`.
+    pub column: Option<u64>,
 }
 
 /// Declarations of the audit document.
@@ -187,7 +333,7 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// `audit`, `regime`, `policy`, `log`, `responses` or `statistics`.
+    /// `audit`, `regime`, `policy`, `log`, `responses`, `statistics` or `baseline`.
     pub role: String,
     /// The path as written.
     pub name: String,
@@ -197,6 +343,40 @@ pub struct Input {
     pub bytes: u64,
     /// Its rows, where it has rows.
     pub rows: Option<u64>,
+}
+
+/// An earlier audit, and what changed since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineRecord {
+    /// SHA-256 of the record's bytes.
+    pub sha256: String,
+    /// Its date.
+    pub as_of: String,
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// Its regime's name and version.
+    pub regime: String,
+    /// Its policy's name and version.
+    pub policy: String,
+    /// What changed in the declarations and the log; checks that moved are seen with `counterweight diff`.
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// One difference between two audits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRecord {
+    /// `verdict`, `regime`, `policy`, `waivers`, `mechanisms`, `rows`, `cells`, `weights`, `inputs`, `checks` or `candidates`.
+    pub about: String,
+    /// What changed.
+    pub item: String,
+    /// The value before; null where there was none.
+    pub before: Option<serde_json::Value>,
+    /// The value after; null where there is none.
+    pub after: Option<serde_json::Value>,
+    /// Which rule of change management it falls under; null where it is shown only.
+    pub rule: Option<String>,
 }
 
 /// What the statistics files say that they were made from. None of it was read by the audit.
@@ -221,6 +401,9 @@ pub struct Rows {
     pub excluded: BTreeMap<String, u64>,
     /// Labels of the audited rows: `a`, `b`, `tie`, `abstain`, `soft`.
     pub labels: BTreeMap<String, u64>,
+    /// Rows read by the mechanism that they name, declared or not; null when the log has no mechanism column.
+    #[serde(default)]
+    pub mechanisms: Option<BTreeMap<String, u64>>,
 }
 
 /// The weights w = p_T/p_O * g_T/g_O over the audited rows.

@@ -1,9 +1,13 @@
 //! What the templates are given beside the record: words for its verdicts, rows in reading order, figures.
 
 use super::assumptions::{Assumption, register};
-use super::figures;
+use super::diff::value_of;
 use super::format;
-use super::record::{CellKey, CellRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict};
+use super::record::{
+    CellKey, CellRecord, ChangeRecord, CheckRecord, ComparisonRecord, MeasureRecord, Report, ResolvedCell, Status,
+    Verdict,
+};
+use super::{envelopes, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -27,12 +31,22 @@ pub(super) struct View<'a> {
     masses: Folded<Mass<'a>>,
     cells: Folded<CellRow<'a>>,
     unsupported: usize,
+    changes: Folded<ChangeView<'a>>,
     assumptions: Vec<Assumption>,
     quantiles: Vec<(String, f64)>,
     outside: u64,
     target_form: &'static str,
     weight_figure: Option<String>,
     cell_figure: Option<String>,
+    envelopes: Vec<Envelope<'a>>,
+}
+
+/// A challenger against an incumbent, with its figures.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    record: &'a ComparisonRecord,
+    gamma_figure: Option<String>,
+    lambda_figure: Option<String>,
 }
 
 /// A verdict in words.
@@ -62,6 +76,16 @@ struct MeasureView<'a> {
     limit: Option<String>,
     key: Option<&'a str>,
     n: Option<u64>,
+}
+
+/// A change since the baseline as text.
+#[derive(Serialize)]
+struct ChangeView<'a> {
+    about: &'a str,
+    item: &'a str,
+    before: String,
+    after: String,
+    rule: Option<&'a str>,
 }
 
 /// A long table: the rows that are shown and those that are folded.
@@ -107,6 +131,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         masses: fold(report.regime.resolved.iter().map(|row| mass(covariates, row)).collect()),
         cells: fold(cells.iter().map(|record| CellRow { levels: levels(covariates, &record.cell), record }).collect()),
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
+        changes: fold(changes(report)),
         assumptions: register(report),
         quantiles: quantiles(report),
         outside: report
@@ -116,8 +141,28 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
             .fold(0, |sum, cell| sum.saturating_add(cell.n)),
         target_form: target_form(&report.regime.target_form),
         weight_figure: report.weights.as_ref().filter(|_| html).and_then(figures::weight_distribution),
+        envelopes: envelopes(report, html),
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
     }
+}
+
+/// Comparisons whose envelopes are drawn; the others are in the tables.
+const ENVELOPES_DRAWN: usize = 6;
+
+fn envelopes(report: &Report, html: bool) -> Vec<Envelope<'_>> {
+    let records = report.comparisons.iter().enumerate();
+    records
+        .map(|(index, record)| {
+            let drawn = html && index < ENVELOPES_DRAWN;
+            let (gamma, lambda) = (record.gamma.as_ref().filter(|_| drawn), record.lambda.as_ref().filter(|_| drawn));
+            let name = format!("{} against {}", record.challenger, record.incumbent);
+            Envelope {
+                record,
+                gamma_figure: gamma.and_then(|gamma| envelopes::gamma(gamma, index, &name)),
+                lambda_figure: lambda.and_then(|lambda| envelopes::lambda(lambda, index, &name)),
+            }
+        })
+        .collect()
 }
 
 /// The verdict in words.
@@ -204,6 +249,19 @@ fn measure_view(measure: &MeasureRecord) -> MeasureView<'_> {
 
 fn mass<'a>(covariates: &[String], row: &'a ResolvedCell) -> Mass<'a> {
     Mass { levels: levels(covariates, &row.cell), mass: row.mass }
+}
+
+/// Those under a rule first.
+fn changes(report: &Report) -> Vec<ChangeView<'_>> {
+    let mut changes: Vec<&ChangeRecord> = report.baseline.iter().flat_map(|baseline| &baseline.changes).collect();
+    changes.sort_by_key(|change| change.rule.is_none());
+    let view = |change: &'_ ChangeRecord| [&change.before, &change.after].map(|value| value_of(change, value.as_ref()));
+    let row = |change| {
+        let [before, after] = view(change);
+        let ChangeRecord { about, item, rule, .. } = change;
+        ChangeView { about, item, before, after, rule: rule.as_deref() }
+    };
+    changes.into_iter().map(row).collect()
 }
 
 fn fold<T>(mut rows: Vec<T>) -> Folded<T> {

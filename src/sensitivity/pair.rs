@@ -278,11 +278,7 @@ impl Prepared {
     }
 }
 
-fn lambda_curve(
-    comparisons: &Comparisons,
-    margins: &[(f64, f64)],
-    settings: &LambdaSettings,
-) -> Option<LambdaCurve> {
+fn lambda_curve(comparisons: &Comparisons, margins: &[(f64, f64)], settings: &LambdaSettings) -> Option<LambdaCurve> {
     let mut kept = Vec::with_capacity(margins.len());
     let mut rows = Vec::with_capacity(margins.len());
     for (row, (own, other)) in margins.iter().enumerate() {
