@@ -21,6 +21,7 @@ mod overlap;
 mod people;
 mod properties;
 mod references;
+mod refit;
 mod report;
 mod sensitivity;
 mod shards;

@@ -292,6 +292,8 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 
 fn fixture() -> Report {
     Report {
+        refits: Vec::new(),
+        frontier: Vec::new(),
         schema: SCHEMA.into(),
         tool: Tool { name: "counterweight".into(), version: "0.1.0".into() },
         as_of: "2026-11-23".into(),
@@ -338,6 +340,8 @@ fn fixture() -> Report {
         missing_pair_mass: None,
         checks: checks(),
         candidates_declared: vec!["longer".into(), "judge".into()],
+        evaluation: None,
+        candidates: Vec::new(),
         comparisons: vec![comparison()],
         waivers: vec![waiver("applied"), waiver("unused")],
     }
@@ -514,7 +518,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 13);
+        assert_eq!(links.len(), 15);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }
@@ -809,8 +813,13 @@ fn comparison() -> ComparisonRecord {
     ComparisonRecord {
         challenger: "candidate|b".to_owned(),
         incumbent: "candidate <a>".to_owned(),
-        missing: 0,
+        difference: None,
+        observed_difference: None,
+        disagreements: 1534,
+        by_cap: Vec::new(),
+        slices: Vec::new(),
         gamma: Some(GammaRecord {
+            missing: 0,
             alpha: 0.05,
             tipping: Some(1.17),
             tipping_by_row: Some(1.4),

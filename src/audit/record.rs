@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::{Against, Baseline, people};
+use super::{Against, Baseline, candidates, people, refits};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Regime, Severity};
@@ -69,7 +69,11 @@ pub(super) fn record(
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
         candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
-        comparisons: super::robustness::comparisons(evidence),
+        evaluation: evidence.evaluation.map(candidates::evaluation),
+        candidates: evidence.evaluation.map_or_else(Vec::new, |own| candidates::candidates(own, evidence)),
+        comparisons: evidence.evaluation.map_or_else(Vec::new, |own| candidates::comparisons(own, evidence)),
+        refits: refits::records(evidence.refits),
+        frontier: refits::points(evidence.refits),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

@@ -6,23 +6,21 @@ use crate::sensitivity::{
     Box, GammaCurve, GammaPoint, LambdaCurve, LambdaPoint, PolicyPair, SEED, TailMethod, even_amplification,
 };
 
-/// Every challenger against every incumbent.
-pub(super) fn comparisons(evidence: &Evidence) -> Vec<report::ComparisonRecord> {
-    evidence.pairs.unwrap_or_default().iter().map(comparison).collect()
+/// What hidden confounding could do to a challenger's lead over an incumbent: along Gamma and along Lambda.
+pub(super) fn envelopes(
+    evidence: &Evidence,
+    challenger: &str,
+    incumbent: &str,
+) -> (Option<report::GammaRecord>, Option<report::LambdaRecord>) {
+    let mut pairs = evidence.pairs.unwrap_or_default().iter();
+    let pair = pairs.find(|pair| pair.challenger == challenger && pair.incumbent == incumbent);
+    let curve = pair.and_then(|pair| Some(gamma(pair, pair.gamma.as_ref().ok()?)));
+    (curve, pair.and_then(|pair| pair.lambda.as_ref()).map(lambda))
 }
 
-fn comparison(pair: &PolicyPair) -> report::ComparisonRecord {
-    report::ComparisonRecord {
-        challenger: pair.challenger.clone(),
-        incumbent: pair.incumbent.clone(),
-        missing: pair.missing,
-        gamma: pair.gamma.as_ref().ok().map(gamma),
-        lambda: pair.lambda.as_ref().map(lambda),
-    }
-}
-
-fn gamma(curve: &GammaCurve) -> report::GammaRecord {
+fn gamma(pair: &PolicyPair, curve: &GammaCurve) -> report::GammaRecord {
     report::GammaRecord {
+        missing: pair.missing,
         alpha: curve.alpha,
         tipping: curve.tipping,
         tipping_by_row: curve.tipping_by_row,

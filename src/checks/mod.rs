@@ -4,23 +4,32 @@
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
 mod annotator_integrity;
+mod candidate_completeness;
+mod candidates;
 mod cell_support;
 mod change_management;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
+mod frontier_stability;
 mod generator_balance;
 mod hidden_confounding;
 mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
 mod mechanism_provenance;
+mod observational_reversal;
 mod observed_masses;
+mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod rank_stability;
+mod refit_shift;
 mod regime_declaration;
 mod required_fields;
+mod slice_regression;
+mod target_regression;
 mod unsupported_target_mass;
 mod weight_concentration;
 mod weight_sensitivity;
@@ -31,8 +40,9 @@ pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermi
 
 use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
-use crate::estimate::Comparisons;
+use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
+use crate::refit::Refit;
 use crate::sensitivity::{GammaSettings, LambdaSettings, PolicyPair};
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
@@ -110,6 +120,10 @@ pub struct Evidence<'a> {
     pub changes: Option<&'a [Change]>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
+    /// The candidates that were to be fitted, in the order declared.
+    pub refits: &'a [Refit],
+    /// What they say about the candidates with log-probabilities.
+    pub evaluation: Option<&'a Evaluation>,
     /// Every challenger against every incumbent; `None` without comparisons, or where the policy's limits cannot be used.
     pub pairs: Option<&'a [PolicyPair]>,
     /// The date that ages refer to.
@@ -117,7 +131,7 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 21] = [
+pub static CHECKS: [&Check; 29] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
     &required_fields::CHECK,
@@ -137,6 +151,14 @@ pub static CHECKS: [&Check; 21] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &candidate_completeness::CHECK,
+    &target_regression::CHECK,
+    &slice_regression::CHECK,
+    &observational_reversal::CHECK,
+    &rank_stability::CHECK,
+    &refit_shift::CHECK,
+    &frontier_stability::CHECK,
+    &overfit_margin::CHECK,
     &hidden_confounding::CHECK,
     &weight_sensitivity::CHECK,
 ];

@@ -29,6 +29,8 @@ pub(crate) struct AuditOptions {
     pub(crate) from_statistics: Vec<PathBuf>,
     /// The record of an earlier audit to be held against.
     pub(crate) baseline: Option<PathBuf>,
+    /// The folder that keeps finished fits of candidates, if any does.
+    pub(crate) resume: Option<PathBuf>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -47,7 +49,10 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         .collect();
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
     let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
-    let against = Against { baseline: baseline.as_ref() };
+    if let Some(path) = &options.resume {
+        std::fs::create_dir_all(path).map_err(|error| Failure(format!("error: {}: {error}", path.display())))?;
+    }
+    let against = Against { baseline: baseline.as_ref(), checkpoints: options.resume.as_deref() };
     let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     if let Some(path) = &options.statistics {
         keep(&audited.statistics, path)?;

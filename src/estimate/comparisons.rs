@@ -19,6 +19,8 @@ pub struct Comparisons {
     pub cells: Vec<Levels>,
     /// p_T of each cell.
     pub p_target: Vec<f64>,
+    /// p_T/p_O of each cell, with p_O counted over these rows; 0 where it is not defined.
+    pub factors: Vec<f64>,
     /// Index of the row over all rows read, from 0.
     pub rows: Vec<u64>,
     /// Index of its cell in `cells`.
@@ -146,7 +148,9 @@ pub fn collect(
     let new = || Part::new(&plan);
     let add = |part: &mut Part, block: &Block| part.add(block, &plan, &factors);
     let part = logs::scan(log, &request, progress, &new, &add, &mut Part::merge)?;
-    part.finish(&plan, weights, &audit.source.name)
+    let factor = |levels: &Levels| context.factors.get(levels).map_or(0.0, |own| own.labelled);
+    let table = part.finish(&plan, weights, &audit.source.name)?;
+    Ok(Comparisons { factors: table.cells.iter().map(factor).collect(), ..table })
 }
 
 /// Which columns are read, and for what.

@@ -13,6 +13,7 @@ mod newton;
 mod pareto;
 mod proportion;
 mod quantile;
+mod student;
 mod sum;
 mod tail;
 mod weighted_mean;
@@ -28,6 +29,7 @@ pub use pareto::{
 };
 pub use proportion::{ClusteredRatio, clustered_ratio, hoeffding_p_value};
 pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
+pub use student::{empirical_bernstein, t_quantile, t_tail};
 pub use sum::Sum;
 pub use tail::Tail;
 pub use weighted_mean::{WeightedMean, weighted_mean};

@@ -124,7 +124,7 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
 }
 
 /// The next of 1, 2 or 5 times a power of ten.
-fn round_step(rough: f64) -> f64 {
+pub(super) fn round_step(rough: f64) -> f64 {
     let power = 10.0_f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
     factor * power
@@ -230,7 +230,7 @@ impl Svg {
         self.text
     }
 
-    fn push(&mut self, element: &str) {
+    pub(super) fn push(&mut self, element: &str) {
         self.text.push_str(element);
     }
 

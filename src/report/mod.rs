@@ -8,6 +8,7 @@
 //! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
 mod assumptions;
+mod candidates;
 mod diff;
 mod envelopes;
 mod escape;
@@ -16,6 +17,7 @@ mod folder;
 mod format;
 mod json;
 mod record;
+mod refit;
 mod render;
 mod state;
 mod summary;

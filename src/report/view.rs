@@ -7,7 +7,8 @@ use super::record::{
     CellKey, CellRecord, ChangeRecord, CheckRecord, ComparisonRecord, MeasureRecord, Report, ResolvedCell, Status,
     Verdict,
 };
-use super::{envelopes, figures};
+use super::refit::{RefitView, refits};
+use super::{candidates, envelopes, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -38,6 +39,11 @@ pub(super) struct View<'a> {
     target_form: &'static str,
     weight_figure: Option<String>,
     cell_figure: Option<String>,
+    evaluation_finding: String,
+    evaluation_figure: Option<String>,
+    flips: Vec<u64>,
+    slices: Folded<candidates::SliceRow>,
+    refits: Vec<RefitView<'a>>,
     envelopes: Vec<Envelope<'a>>,
 }
 
@@ -133,6 +139,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
         changes: fold(changes(report)),
         assumptions: register(report),
+        refits: refits(report),
         quantiles: quantiles(report),
         outside: report
             .cells
@@ -143,6 +150,10 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         weight_figure: report.weights.as_ref().filter(|_| html).and_then(figures::weight_distribution),
         envelopes: envelopes(report, html),
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
+        evaluation_finding: candidates::finding(report),
+        evaluation_figure: if html { candidates::figure(report) } else { None },
+        flips: candidates::flips(report),
+        slices: fold(candidates::slices(report)),
     }
 }
 
