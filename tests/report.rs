@@ -357,6 +357,7 @@ fn degenerate() -> Report {
     report.settings.clear();
     report.inputs.clear();
     report.candidates_declared.clear();
+    report.comparisons.clear();
     report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new(), mechanisms: None };
     report.regime.resolved.clear();
     report.regime.mechanisms.clear();
@@ -518,7 +519,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 15);
+        assert_eq!(links.len(), 16);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }
@@ -527,13 +528,13 @@ fn the_page_is_well_formed_and_in_order() {
 #[test]
 fn figures_show_the_cells_and_the_weights_in_html_only() {
     let page = html(&fixture()).unwrap();
-    assert_eq!(page.matches("<svg role=\"img\"").count(), 2);
+    assert_eq!(page.matches("<svg role=\"img\"").count(), 4);
     assert!(page.contains("1 % of rows carries 24 % of the weight"));
     assert!(page.contains("vicuna · thorough was never logged and should count for 10 %"));
-    assert_eq!(page.matches("<circle").count(), 11);
+    assert_eq!(page.matches("<circle").count(), 11 + 8);
     assert!(!markdown(&fixture()).unwrap().contains("<svg"));
     let crowded = html(&many_cells(100)).unwrap();
-    assert_eq!(crowded.matches("<circle").count(), 31);
+    assert_eq!(crowded.matches("<circle").count(), 31 + 8);
     assert!(crowded.contains("70 more are in the table"));
     assert!(!html(&degenerate()).unwrap().contains("<svg"));
 }
@@ -549,7 +550,7 @@ fn unusable_figures_are_left_out() {
     for spoil in broken {
         let mut report = fixture();
         report.weights.iter_mut().for_each(spoil);
-        assert_eq!(html(&report).unwrap().matches("<svg").count(), 1);
+        assert_eq!(html(&report).unwrap().matches("<svg").count(), 1 + 2);
     }
 }
 
