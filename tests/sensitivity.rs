@@ -3,8 +3,8 @@
 use crate::references::{assert_close, number, numbers, reference};
 use crate::support::shared;
 use counterweight::sensitivity::{
-    Bounds, Box, Disagreement, Row, SignScore, TailMethod, amplify, clustered_tail, even_amplification,
-    marginal_bounds, resample, sharp_bounds, tail_bound, tipping_lambda,
+    Bounds, Box, Disagreement, GammaSettings, LambdaSettings, Row, SignScore, TailMethod, amplify, clustered_tail,
+    compare_all, even_amplification, marginal_bounds, resample, sharp_bounds, tail_bound, tipping_lambda,
 };
 use counterweight::simulate::Random;
 use proptest::prelude::*;
@@ -276,6 +276,29 @@ fn for_a_binary_score_the_tipping_lambda_is_the_root_of_the_tipping_gamma() {
         .collect();
     let lambda = tipping_lambda(&|lambda| Some(marginal_bounds(&rows, lambda)?.lower)).unwrap();
     assert_close(lambda * lambda, test.tipping_point().unwrap(), 1e-5, "Lambda squared");
+}
+
+#[test]
+fn a_lead_and_the_lack_of_one_on_the_arena_log() {
+    let Some(arena) = shared("data/arena") else { return };
+    let declaration = counterweight::declare::load(&arena.join("audit.yaml"), &[]).unwrap();
+    let table = counterweight::audit::comparisons(&declaration, &()).unwrap().unwrap();
+    let gamma = GammaSettings { gammas: vec![1.0, 1.25], alpha: 0.05, threshold_soft: false };
+    let lambda =
+        LambdaSettings { lambdas: vec![1.0, 1.1], alpha: 0.05, shape: Box::Ratio, replicates: 100, min_cell_rows: 30 };
+    let pairs = compare_all(&table, &gamma, &lambda);
+    let judge = pairs.iter().find(|pair| pair.challenger == "judge").unwrap();
+    let (test, bounds) = (judge.gamma.as_ref().unwrap(), judge.lambda.as_ref().unwrap());
+    let (clustered, by_row, point) = (test.tipping.unwrap(), test.tipping_by_row.unwrap(), test.tipping_point.unwrap());
+    assert!(1.1 < clustered && clustered < by_row && by_row < point, "{clustered} {by_row} {point}");
+    assert!(clustered <= test.tipping_normal.unwrap(), "the certified bound is no better than the approximation");
+    // Ties are in the one and not in the other: the root of Gamma is Lambda to a few per mille.
+    assert_close(bounds.tipping_point.unwrap(), point.sqrt(), 0.005, "Lambda without sampling error");
+    assert!(bounds.tipping.unwrap() < bounds.tipping_point.unwrap());
+    // `shorter` is behind: there is nothing to overturn.
+    let shorter = pairs.iter().find(|pair| pair.challenger == "shorter").unwrap();
+    assert_eq!(shorter.gamma.as_ref().unwrap().tipping, None);
+    assert_eq!(shorter.lambda.as_ref().unwrap().tipping, None);
 }
 
 proptest! {

@@ -5,6 +5,7 @@ use super::resample::{Resampled, resample};
 use super::rosenbaum::{Disagreement, GammaPoint, SignScore};
 use super::sharp::Sharp;
 use crate::estimate::{Answer, Clusters, Comparisons, PolicyColumns};
+use crate::numeric::Sum;
 
 /// What the draws of the bootstrap follow from.
 pub const SEED: u64 = 1;
@@ -345,7 +346,7 @@ fn unsupported(comparisons: &Comparisons, cells: &[u32]) -> f64 {
             *held = true;
         }
     }
-    comparisons.p_target.iter().zip(held).filter(|(_, held)| !held).map(|(mass, _)| mass).sum()
+    comparisons.p_target.iter().zip(held).filter(|(_, held)| !held).map(|(mass, _)| *mass).collect::<Sum>().value()
 }
 
 fn count<T>(items: impl Iterator<Item = T>) -> u64 {
