@@ -1,6 +1,6 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
-use crate::commands::{self, AuditOptions, DiffFormat, Failure, Format, Schema, StatisticsOptions};
+use crate::commands::{self, AuditOptions, DiffFormat, Failure, Format, Schema, ScoreOptions, StatisticsOptions};
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -78,6 +78,25 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Apply a fitted policy to a log: for each row its margin and the probability that it prefers a
+    #[command(
+        after_help = "Examples:\n  counterweight score counterweight-report/refit-1.safetensors logs.parquet --out scores.parquet\n  \
+                            counterweight score refit-1.safetensors logs.parquet --responses responses.parquet --out scores.parquet"
+    )]
+    Score {
+        /// A fitted policy, as `audit` writes it
+        #[arg(value_name = "POLICY.safetensors")]
+        policy: PathBuf,
+        /// The log: event_id, and features_a and features_b, or response_a and response_b with --responses
+        #[arg(value_name = "LOGS")]
+        logs: PathBuf,
+        /// The file with the responses' features
+        #[arg(long, value_name = "FILE")]
+        responses: Option<PathBuf>,
+        /// The Parquet file to write: row_id, margin, p_a
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// List the checks
     #[command(after_help = "Examples:\n  counterweight checks\n  counterweight checks --format json")]
     Checks {
@@ -132,6 +151,9 @@ struct AuditArgs {
     /// Keep finished fits of candidates in this folder, and take those that are there: an audit that was cut off goes on.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
+    /// Write weights.parquet into the report's folder: the weight of every labelled row, for training
+    #[arg(long)]
+    weights: bool,
     /// The date that waivers and ages refer to, YYYY-MM-DD [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     as_of: Option<NaiveDate>,
@@ -196,6 +218,9 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
+        Command::Score { policy, logs, responses, out } => {
+            commands::score(&ScoreOptions { policy, logs, responses, out })
+        }
         Command::Checks { format } => commands::list_checks(format.into()),
         Command::Explain { check } => commands::explain(&check),
         Command::Schema { kind } => commands::schema(kind.into()),
@@ -228,6 +253,7 @@ impl From<AuditArgs> for AuditOptions {
             from_statistics: args.from_statistics,
             baseline: args.baseline,
             resume: args.resume,
+            weights: args.weights,
             quiet: args.quiet,
         }
     }

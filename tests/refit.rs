@@ -1,14 +1,17 @@
 //! Re-fits: the losses against published values, the frontier against itself, and a real log with known truth.
 
 use crate::references::assert_close;
-use crate::support::{Sandbox, shared};
+use crate::support::{Sandbox, shared, text};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Float64Type;
 use counterweight::numeric::sigmoid;
 use counterweight::refit::{
-    Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Objective, Pairs, Problem, Select, Settings,
+    Artefact, Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Objective, Pairs, Problem, Select, Settings,
     doubly_robust_loss, explore, loss, loss_gradient, margin, mean_loss, problem_digest, tilt, welfare_of_draws,
 };
 use counterweight::report::{Report, Status};
 use counterweight::simulate::Random;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::cell::Cell;
 use std::f64::consts::LN_2;
 
@@ -357,4 +360,153 @@ fn the_weighted_refit_beats_the_naive_one_on_a_real_log() {
     assert_eq!(check("overfit-margin").status, Status::Pass);
     let reward = |objective: &str| refit.matched.iter().find(|m| m.objective == objective && m.clip == "none").unwrap();
     assert!(reward("weighted").reward > reward("naive").reward);
+}
+
+// ---- The command ----
+
+const REGIME: &str = "schema: counterweight/regime/v1\nname: r\nversion: 1.0.0\neffective: 2026-10-01\nowner: o\nmotivation: m\ncells: [user]\n\
+    target:\n  uniform: {user: [few, many]}\n";
+const AUDIT: &str = "schema: counterweight/audit/v1\nregime: regime.yaml\nlogs: {path: log.ndjson, selection: all}\ncandidates:\n\
+    \x20 - {name: refit, role: challenger, fit: {model: tilt, features: {a: features_a, b: features_b}, folds: 4, seed: 3}}\n";
+
+/// 1,200 comparisons of 60 prompts with two features a response: the many like the first, the few dislike it.
+fn log() -> String {
+    let mut random = Random::new(5);
+    let mut lines = String::new();
+    for row in 0..1200 {
+        let many = random.unit() < 0.8;
+        let (a, b) = ([random.unit(), random.unit()], [random.unit(), random.unit()]);
+        let z = if many { 3.0 } else { -4.0 } * (a[0] - b[0]) + 2.0 * (a[1] - b[1]);
+        let label = if random.unit() < sigmoid(z) { "a" } else { "b" };
+        let user = if many { "many" } else { "few" };
+        lines.push_str(&format!(
+            "{{\"event_id\":\"e{row}\",\"prompt_id\":\"p{}\",\"response_a\":\"x\",\"response_b\":\"y\",\"user\":\"{user}\",\
+             \"label\":\"{label}\",\"features_a\":{a:?},\"features_b\":{b:?}}}\n",
+            row % 60
+        ));
+    }
+    lines
+}
+
+fn documents() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("regime.yaml", REGIME);
+    sandbox.write("audit.yaml", AUDIT);
+    sandbox.write("log.ndjson", log());
+    sandbox
+}
+
+/// A Parquet file's rows, in one batch.
+fn table(path: &std::path::Path) -> RecordBatch {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().with_batch_size(1 << 20).build().unwrap();
+    reader.map(Result::unwrap).next().unwrap()
+}
+
+fn floats(table: &RecordBatch, name: &str) -> Vec<f64> {
+    table.column_by_name(name).unwrap().as_primitive::<Float64Type>().values().to_vec()
+}
+
+fn texts(table: &RecordBatch, name: &str) -> Vec<String> {
+    let column = table.column_by_name(name).unwrap();
+    column.as_string::<i32>().iter().map(|text| text.unwrap().to_owned()).collect()
+}
+
+fn ran(sandbox: &Sandbox, arguments: &[&str]) {
+    let output = sandbox.run(arguments);
+    assert!(output.status.code().is_some_and(|code| code < 2), "{:?}", text(&output));
+}
+
+const RUN: [&str; 5] = ["audit", "audit.yaml", "--as-of", "2026-11-01", "--quiet"];
+
+#[test]
+fn a_fitted_policy_is_written_scored_and_its_weights_are_there() {
+    let sandbox = documents();
+    ran(&sandbox, &[&RUN[..], &["--out", "report", "--weights"]].concat());
+    let record: Report = serde_json::from_slice(&sandbox.read("report/report.json")).unwrap();
+    let refit = record.refits[0].frontier.as_ref().unwrap();
+    assert!(refit.over_naive.estimate > 0.0 && refit.disagreement_with_naive > 0.05);
+    // Pairs alone: divergence and reward are not identified, and the report says so.
+    assert!(refit.unidentified.as_ref().unwrap().contains("log 2"));
+    assert!(String::from_utf8(sandbox.read("report/report.md")).unwrap().contains("log 2"));
+
+    let bytes = sandbox.read("report/refit-1.safetensors");
+    let policy = Artefact::from_bytes(&bytes).unwrap();
+    assert_eq!(policy.to_bytes().unwrap(), bytes);
+    let provenance = &policy.provenance;
+    assert_eq!((provenance.regime.len(), provenance.policy.len(), provenance.logs.len()), (64, 64, 1));
+    assert!((policy.coefficients[0] - refit.coefficients[0]).abs() < 1e-8);
+
+    ran(&sandbox, &["score", "report/refit-1.safetensors", "log.ndjson", "--out", "scores.parquet"]);
+    let scores = table(&sandbox.path("scores.parquet"));
+    let (ids, margins, preferred) = (texts(&scores, "row_id"), floats(&scores, "margin"), floats(&scores, "p_a"));
+    assert_eq!((ids.len(), ids[7].as_str()), (1200, "e7"));
+    for (row, line) in log().lines().enumerate() {
+        let row_of: serde_json::Value = serde_json::from_str(line).unwrap();
+        let feature = |side: &str, j: usize| row_of[side][j].as_f64().unwrap();
+        let r: f64 =
+            (0..2).map(|j| policy.coefficients[j] * (feature("features_a", j) - feature("features_b", j))).sum();
+        assert!((margins[row] * provenance.beta - r).abs() < 1e-12 && (preferred[row] - sigmoid(r)).abs() < 1e-12);
+    }
+
+    let weights = table(&sandbox.path("report/weights.parquet"));
+    let (own, normalised) = (floats(&weights, "weight"), floats(&weights, "weight_normalised"));
+    assert_eq!(texts(&weights, "row_id"), ids);
+    let n_eff = own.iter().sum::<f64>().powi(2) / own.iter().map(|w| w * w).sum::<f64>();
+    assert_close(n_eff, record.weights.unwrap().labelled.n_eff.unwrap(), 1e-9, "n_eff");
+    assert!((normalised.iter().sum::<f64>() / 1200.0 - 1.0).abs() < 1e-12);
+    assert_eq!(floats(&weights, "weight_clipped").len(), 1200);
+
+    // Damaged, foreign or of other features: said, with exit code 2.
+    sandbox.write("broken.safetensors", &bytes[..bytes.len() - 3]);
+    sandbox.write("three.ndjson", "{\"event_id\":\"e\",\"features_a\":[1,2,3],\"features_b\":[1,2,3]}\n");
+    for (policy, log, out) in [
+        ("broken.safetensors", "log.ndjson", "o"),
+        ("log.ndjson", "log.ndjson", "o"),
+        ("report/refit-1.safetensors", "three.ndjson", "o"),
+        ("report/refit-1.safetensors", "log.ndjson", "log.ndjson"),
+    ] {
+        let output = sandbox.run(&["score", policy, log, "--out", out]);
+        assert_eq!(output.status.code(), Some(2), "{policy} {log}: {:?}", text(&output));
+    }
+    assert_eq!(sandbox.read("log.ndjson"), log().into_bytes());
+}
+
+#[test]
+fn an_audit_that_was_cut_off_ends_in_the_same_bytes() {
+    let sandbox = documents();
+    ran(&sandbox, &[&RUN[..], &["--out", "whole"]].concat());
+    ran(&sandbox, &[&RUN[..], &["--out", "kept", "--resume", "fits"]].concat());
+    let fits = sandbox.read("fits/0.checkpoint");
+    sandbox.write("fits/0.checkpoint", &fits[..fits.len() / 3]);
+    ran(&sandbox, &[&RUN[..], &["--out", "resumed", "--resume", "fits"]].concat());
+    assert_eq!(sandbox.read("fits/0.checkpoint").len(), fits.len());
+    for file in ["report.json", "report.md", "report.html", "refit-1.safetensors"] {
+        let whole = sandbox.read(&format!("whole/{file}"));
+        assert!(
+            whole == sandbox.read(&format!("kept/{file}")) && whole == sandbox.read(&format!("resumed/{file}")),
+            "{file}"
+        );
+    }
+    let one = crate::support::command()
+        .current_dir(sandbox.path(""))
+        .env("RAYON_NUM_THREADS", "1")
+        .args([&RUN[..], &["--out", "one"]].concat())
+        .output()
+        .unwrap();
+    assert!(one.status.code().is_some_and(|code| code < 2));
+    assert_eq!(sandbox.read("whole/report.json"), sandbox.read("one/report.json"));
+}
+
+#[test]
+fn a_candidate_that_cannot_be_fitted_blocks() {
+    let sandbox = documents();
+    // Twice as many folds as prompts: nothing is fitted, and nothing passes for it.
+    sandbox.write("audit.yaml", AUDIT.replace("folds: 4", "folds: 120"));
+    let report = sandbox.audit("audit.yaml").unwrap();
+    assert!(report.refits[0].problem.as_ref().unwrap().contains("120 folds"));
+    let status = |id: &str| report.checks.iter().find(|check| check.id == id).unwrap().status;
+    assert_eq!(status("overfit-margin"), Status::Undetermined);
+    assert_eq!(status("candidate-completeness"), Status::Fail);
+    assert_eq!(report.exit_code, 1);
 }

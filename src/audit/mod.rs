@@ -9,8 +9,10 @@ mod people;
 mod record;
 mod refits;
 mod robustness;
+mod training;
 
 pub use diff::diff;
+pub use training::{RowWeights, row_weights};
 
 use crate::change::State;
 use crate::checks::{Basis, Evidence};

@@ -4,8 +4,10 @@ use super::progress::Terminal;
 use super::statistics::{keep, relative_to};
 use super::{Failure, Format, print, use_colour};
 use chrono::{NaiveDate, Utc};
-use counterweight::audit::{Against, Baseline, Input, StatisticsFile};
-use counterweight::logs::Progress;
+use counterweight::audit::{Against, Audited, Baseline, Input, StatisticsFile};
+use counterweight::declare::Declaration;
+use counterweight::logs::{ColumnData, Progress, write_parquet};
+use counterweight::refit::Artefact;
 use counterweight::report::Report;
 use counterweight::{declare, report};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ pub(crate) struct AuditOptions {
     pub(crate) baseline: Option<PathBuf>,
     /// The folder that keeps finished fits of candidates, if any does.
     pub(crate) resume: Option<PathBuf>,
+    /// Whether to write the rows' weights.
+    pub(crate) weights: bool,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -49,6 +53,9 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         .collect();
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
     let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
+    if options.weights && !files.is_empty() {
+        return Err(Failure("error: --weights needs the rows, and --from-statistics has none".to_owned()));
+    }
     if let Some(path) = &options.resume {
         std::fs::create_dir_all(path).map_err(|error| Failure(format!("error: {}: {error}", path.display())))?;
     }
@@ -58,8 +65,55 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         keep(&audited.statistics, path)?;
     }
     report::write_folder(&audited.report, &out).map_err(|error| Failure(format!("error: {error}")))?;
+    keep_policies(&audited.policies, &out)?;
+    if options.weights {
+        keep_weights(&declaration, &audited, &out, progress)?;
+    }
     answer(options, &audited.report, &out)?;
     Ok(u8::from(audited.report.exit_code != 0))
+}
+
+/// Writes the fitted policies, each as `refit-N.safetensors` by its place among them.
+fn keep_policies(policies: &[(String, Artefact)], out: &Path) -> Result<(), Failure> {
+    for (place, (_, policy)) in policies.iter().enumerate() {
+        replace(&out.join(format!("refit-{}.safetensors", place + 1)), |path| {
+            std::fs::write(path, policy.to_bytes()?).map_err(Failure::from)
+        })?;
+    }
+    Ok(())
+}
+
+/// Writes `weights.parquet`, clipped where the first fitted candidate's rule clips, else at the policy's first cap.
+fn keep_weights(
+    declaration: &Declaration,
+    audited: &Audited,
+    out: &Path,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let taken = audited.policies.first().map(|(_, policy)| policy.provenance.clip.as_str());
+    let weights = counterweight::audit::row_weights(declaration, &audited.statistics, taken, progress)?;
+    let numbers = |values: Vec<f64>| ColumnData::Number(values.into_iter().map(Some).collect());
+    let columns = [
+        ("row_id", ColumnData::Text(weights.ids.into_iter().map(Some).collect())),
+        ("weight", numbers(weights.weight)),
+        ("weight_normalised", numbers(weights.normalised)),
+        ("weight_clipped", numbers(weights.clipped)),
+    ];
+    replace(&out.join("weights.parquet"), |path| write_parquet(path, &columns).map_err(Failure::from))
+}
+
+/// Writes a file whole under another name and then puts it in its place.
+pub(super) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(format!(".{}.partial", std::process::id()));
+    let partial = PathBuf::from(partial);
+    let failed = |Failure(error): Failure| Failure(format!("error: {}: cannot be written: {error}", path.display()));
+    let written = write(&partial).and_then(|()| std::fs::rename(&partial, path).map_err(Failure::from));
+    if written.is_err() {
+        // What was not written, or is already in its place, cannot be removed: that is fine.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written.map_err(failed)
 }
 
 /// Reads the baseline: a record, or the report folder that holds it.

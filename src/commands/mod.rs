@@ -4,11 +4,13 @@ mod audit;
 mod checks;
 mod diff;
 mod progress;
+mod score;
 mod statistics;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
 pub(crate) use diff::{DiffFormat, diff};
+pub(crate) use score::{ScoreOptions, score};
 pub(crate) use statistics::{StatisticsOptions, statistics};
 
 use counterweight::declare::{self, DocumentKind};

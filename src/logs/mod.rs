@@ -23,11 +23,13 @@ mod ndjson;
 mod parquet;
 mod responses;
 mod rows;
+mod scoring;
 mod table;
 mod write;
 
 pub use duplicates::duplicates;
 pub use responses::{ResponseKeys, Responses};
+pub use scoring::{FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
 

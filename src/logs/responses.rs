@@ -73,7 +73,11 @@ pub(super) fn read_for_candidates(audit: &Audit) -> Result<Option<(LogFile, Resp
         }
         return Ok(None);
     };
-    let mut file = files::single(&audit.folder, written)?;
+    read(files::single(&audit.folder, written)?, &columns).map(Some)
+}
+
+/// Reads a responses file with these columns of log-probabilities.
+pub(super) fn read(mut file: LogFile, columns: &BTreeSet<&String>) -> Result<(LogFile, Responses), Vec<Problem>> {
     let opened = files::open(&file)?;
     file.rows = opened.footer.as_ref().map(super::parquet::Footer::rows);
     check_columns(&file, &opened)?;
@@ -89,11 +93,11 @@ pub(super) fn read_for_candidates(audit: &Audit) -> Result<Option<(LogFile, Resp
     wanted.extend(has_features.then(|| (FEATURES.to_owned(), Use::Whole)));
     let source = fold::Source { files: std::slice::from_ref(&file), opened: std::slice::from_ref(&opened), wanted };
     let new = || Part { features: has_features.then(Vec::new), ..Part::default() };
-    let work = |part: &mut Part, piece: &fold::Piece<'_>| part.add(piece, &columns);
+    let work = |part: &mut Part, piece: &fold::Piece<'_>| part.add(piece, columns);
     let mut merge = |total: &mut Part, part: Part| total.merge(part);
     let whole = fold::fold(&source, "reading responses", &(), &new, &work, &mut merge).map_err(|Problems(p)| p)?;
     let responses = whole.finish(&file.name)?;
-    Ok(Some((file, responses)))
+    Ok((file, responses))
 }
 
 /// Rows as they accumulate.
