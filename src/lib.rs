@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`,
+//! `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `sensitivity`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`,
 //! `numeric`; a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod audit;
@@ -23,6 +23,7 @@ pub mod logs;
 pub mod numeric;
 pub mod refit;
 pub mod report;
+pub mod sensitivity;
 pub mod simulate;
 pub mod statistics;
 pub mod verdict;

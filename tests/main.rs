@@ -25,6 +25,7 @@ mod properties;
 mod references;
 mod refit;
 mod report;
+mod sensitivity;
 mod shards;
 mod simulate;
 mod support;

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "tests")]
 
 use counterweight::report::{
-    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ConcentrationRecord, HistogramBin,
-    Input, Labelled, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell,
-    Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
-    summary_text, to_json, write_folder,
+    AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ComparisonRecord,
+    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, Input, Labelled, LambdaPointRecord, LambdaRecord,
+    LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA,
+    Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
+    write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -342,7 +343,7 @@ fn fixture() -> Report {
         candidates_declared: vec!["longer".into(), "judge".into()],
         evaluation: None,
         candidates: Vec::new(),
-        comparisons: Vec::new(),
+        comparisons: vec![comparison()],
         waivers: vec![waiver("applied"), waiver("unused")],
     }
 }
@@ -357,6 +358,7 @@ fn degenerate() -> Report {
     report.settings.clear();
     report.inputs.clear();
     report.candidates_declared.clear();
+    report.comparisons.clear();
     report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new(), mechanisms: None };
     report.regime.resolved.clear();
     report.regime.mechanisms.clear();
@@ -518,7 +520,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 15);
+        assert_eq!(links.len(), 16);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }
@@ -527,13 +529,13 @@ fn the_page_is_well_formed_and_in_order() {
 #[test]
 fn figures_show_the_cells_and_the_weights_in_html_only() {
     let page = html(&fixture()).unwrap();
-    assert_eq!(page.matches("<svg role=\"img\"").count(), 2);
+    assert_eq!(page.matches("<svg role=\"img\"").count(), 4);
     assert!(page.contains("1 % of rows carries 24 % of the weight"));
     assert!(page.contains("vicuna · thorough was never logged and should count for 10 %"));
-    assert_eq!(page.matches("<circle").count(), 11);
+    assert_eq!(page.matches("<circle").count(), 11 + 8);
     assert!(!markdown(&fixture()).unwrap().contains("<svg"));
     let crowded = html(&many_cells(100)).unwrap();
-    assert_eq!(crowded.matches("<circle").count(), 31);
+    assert_eq!(crowded.matches("<circle").count(), 31 + 8);
     assert!(crowded.contains("70 more are in the table"));
     assert!(!html(&degenerate()).unwrap().contains("<svg"));
 }
@@ -549,7 +551,7 @@ fn unusable_figures_are_left_out() {
     for spoil in broken {
         let mut report = fixture();
         report.weights.iter_mut().for_each(spoil);
-        assert_eq!(html(&report).unwrap().matches("<svg").count(), 1);
+        assert_eq!(html(&report).unwrap().matches("<svg").count(), 1 + 2);
     }
 }
 
@@ -791,4 +793,58 @@ fn parse(inside: &str) -> Element {
     }
     assert!(rest.trim().is_empty(), "{inside}");
     Element { name: name.to_owned(), attributes }
+}
+
+fn comparison() -> ComparisonRecord {
+    let gamma = |gamma: f64, p_value: f64| GammaPointRecord {
+        gamma,
+        p_value,
+        method: "excess".to_owned(),
+        p_value_by_row: p_value / 10.0,
+        p_value_normal: p_value / 2.0,
+    };
+    let lambda = |lambda: f64, half: f64| LambdaPointRecord {
+        lambda,
+        lower: 0.06 - half,
+        upper: 0.06 + half,
+        ci_lower: 0.04 - half,
+        ci_upper: 0.08 + half,
+        sharp_lower: 0.06 - half / 2.0,
+        sharp_upper: 0.06 + half / 2.0,
+    };
+    ComparisonRecord {
+        challenger: "candidate|b".to_owned(),
+        incumbent: "candidate <a>".to_owned(),
+        difference: None,
+        observed_difference: None,
+        disagreements: 1534,
+        by_cap: Vec::new(),
+        slices: Vec::new(),
+        gamma: Some(GammaRecord {
+            missing: 0,
+            alpha: 0.05,
+            tipping: Some(1.17),
+            tipping_by_row: Some(1.4),
+            tipping_point: Some(1.5),
+            tipping_normal: Some(1.2),
+            amplification: Some(1.78),
+            rows: 1500,
+            clusters: 200,
+            ties: 30,
+            undecided: 4,
+            thresholded: 0,
+            share_won: Some(0.6),
+            curve: vec![gamma(1.0, 1e-6), gamma(1.25, 0.2)],
+        }),
+        lambda: Some(LambdaRecord {
+            shape: "ratio".to_owned(),
+            tipping: Some(1.08),
+            tipping_point: Some(1.22),
+            rows: 4000,
+            unsupported_target_mass: 0.0,
+            replicates: 2000,
+            seed: 1,
+            curve: vec![lambda(1.0, 0.0), lambda(1.25, 0.09)],
+        }),
+    }
 }

@@ -1,5 +1,6 @@
 //! The evaluation of candidates into the frozen types of the record.
 
+use super::robustness;
 use crate::checks::Evidence;
 use crate::declare::Slice;
 use crate::estimate::{
@@ -84,11 +85,12 @@ fn cell_key(evidence: &Evidence, cell: usize) -> Slice {
 }
 
 /// Every comparison.
-pub(super) fn comparisons(own: &Evaluation) -> Vec<ComparisonRecord> {
-    own.comparisons.iter().map(|comparison| comparison_record(own, comparison)).collect()
+pub(super) fn comparisons(own: &Evaluation, evidence: &Evidence) -> Vec<ComparisonRecord> {
+    own.comparisons.iter().map(|comparison| comparison_record(own, comparison, evidence)).collect()
 }
 
-fn comparison_record(own: &Evaluation, comparison: &ComparisonEvaluation) -> ComparisonRecord {
+fn comparison_record(own: &Evaluation, comparison: &ComparisonEvaluation, evidence: &Evidence) -> ComparisonRecord {
+    let (gamma, lambda) = robustness::envelopes(evidence, &comparison.challenger, &comparison.incumbent);
     let write = Writer { evaluation: own, weighting: "self-normalised, paired" };
     let logged = Writer { evaluation: own, weighting: "unweighted, paired" };
     let caps = own.caps.iter().zip(&comparison.by_cap);
@@ -104,6 +106,8 @@ fn comparison_record(own: &Evaluation, comparison: &ComparisonEvaluation) -> Com
             .iter()
             .map(|(slice, estimate)| write.slice(slice.clone(), estimate.as_ref()))
             .collect(),
+        gamma,
+        lambda,
     }
 }
 

@@ -9,6 +9,7 @@ pub mod draft;
 mod people;
 mod record;
 mod refits;
+mod robustness;
 mod training;
 
 pub use diff::diff;
@@ -24,7 +25,7 @@ use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::verdict::Judgement;
-use crate::{change, estimate, statistics, verdict, weights};
+use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -131,6 +132,8 @@ pub fn audit_against(
         estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
         evaluation
     });
+    let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
+    let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
     let mut evidence = Evidence {
         regime,
         audit,
@@ -143,6 +146,7 @@ pub fn audit_against(
         groups: groups.as_ref(),
         changes: None,
         comparisons: comparisons.as_ref(),
+        pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
         refits: &refits,
         as_of,

@@ -72,7 +72,7 @@ pub(super) fn record(
         candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
         evaluation: evidence.evaluation.map(candidates::evaluation),
         candidates: evidence.evaluation.map_or_else(Vec::new, |own| candidates::candidates(own, evidence)),
-        comparisons: evidence.evaluation.map_or_else(Vec::new, candidates::comparisons),
+        comparisons: evidence.evaluation.map_or_else(Vec::new, |own| candidates::comparisons(own, evidence)),
         refits: refits::records(evidence.refits),
         frontier: refits::points(evidence.refits),
         waivers: judgement.waivers.iter().map(waiver).collect(),

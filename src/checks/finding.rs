@@ -179,6 +179,16 @@ pub struct Undetermined {
 }
 
 impl Undetermined {
+    /// The policy gives a limit that the check cannot work with.
+    pub(super) fn unusable_limit(key: &str, wanted: &str) -> Undetermined {
+        Undetermined {
+            message: format!("the policy's {key} cannot be used"),
+            remedy: format!("let it be {wanted}"),
+            not_logged: false,
+            measures: Vec::new(),
+        }
+    }
+
     /// The policy lacks a limit: cannot happen with a policy that was loaded, for those inherit from `standard`.
     pub(super) fn missing_limit(key: &str) -> Undetermined {
         Undetermined {

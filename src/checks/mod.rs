@@ -13,6 +13,7 @@ mod effective_sample_size;
 mod finding;
 mod frontier_stability;
 mod generator_balance;
+mod hidden_confounding;
 mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
@@ -31,6 +32,7 @@ mod slice_regression;
 mod target_regression;
 mod unsupported_target_mass;
 mod weight_concentration;
+mod weight_sensitivity;
 mod weight_tails;
 
 pub(crate) use finding::status_of;
@@ -41,6 +43,7 @@ use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
 use crate::refit::Refit;
+use crate::sensitivity::{GammaSettings, LambdaSettings, PolicyPair};
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
 use crate::weights::{Calibration, Weights};
@@ -121,12 +124,14 @@ pub struct Evidence<'a> {
     pub refits: &'a [Refit],
     /// What they say about the candidates with log-probabilities.
     pub evaluation: Option<&'a Evaluation>,
+    /// Every challenger against every incumbent; `None` without comparisons, or where the policy's limits cannot be used.
+    pub pairs: Option<&'a [PolicyPair]>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 27] = [
+pub static CHECKS: [&Check; 29] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
     &required_fields::CHECK,
@@ -154,6 +159,8 @@ pub static CHECKS: [&Check; 27] = [
     &refit_shift::CHECK,
     &frontier_stability::CHECK,
     &overfit_margin::CHECK,
+    &hidden_confounding::CHECK,
+    &weight_sensitivity::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.
@@ -259,6 +266,37 @@ impl Limits<'_> {
         }
     }
 
+    /// The factors listed under that name, each at least 1.
+    fn factors(&self, key: &'static str) -> Result<Vec<f64>, Undetermined> {
+        let Some(Limit::Numbers(factors)) = self.0.get(key) else { return Err(Undetermined::missing_limit(key)) };
+        let sound = factors.iter().all(|factor| *factor >= 1.0 && factor.is_finite());
+        if sound { Ok(factors.clone()) } else { Err(Undetermined::unusable_limit(key, "factors of at least 1")) }
+    }
+
+    /// The level of a test under that name.
+    fn level(&self, key: &'static str) -> Result<f64, Undetermined> {
+        let level = self.number(key)?;
+        let sound = level > 0.0 && level < 1.0;
+        if sound { Ok(level) } else { Err(Undetermined::unusable_limit(key, "a number between 0 and 1")) }
+    }
+
+    /// The whole number under that name, at least `least`.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be a whole number in range"
+    )]
+    fn count(&self, key: &'static str, least: u32) -> Result<u32, Undetermined> {
+        const MOST: f64 = 1e6;
+        let count = self.number(key)?;
+        let sound = count.fract() <= 0.0 && count >= f64::from(least) && count <= MOST;
+        if sound {
+            Ok(count as u32)
+        } else {
+            Err(Undetermined::unusable_limit(key, "a whole number that is large enough"))
+        }
+    }
+
     /// The roles listed under that name.
     fn roles(&self, key: &'static str) -> Result<BTreeSet<Role>, Undetermined> {
         let Some(Limit::Texts(names)) = self.0.get(key) else { return Err(Undetermined::missing_limit(key)) };
@@ -287,6 +325,40 @@ fn side_not_kept(what: &str, measures: Vec<Measure>) -> Undetermined {
         not_logged: true,
         measures,
     }
+}
+
+/// What the policy asks of the analyses of hidden confounding; `None` where one of its limits cannot be used, which the checks
+/// say.
+pub fn sensitivity_settings(checks: &BTreeMap<String, CheckPolicy>) -> Option<(GammaSettings, LambdaSettings)> {
+    let limits = |check: &Check| checks.get(check.id).map(|policy| Limits(&policy.limits));
+    let gamma = hidden_confounding::settings(&limits(&hidden_confounding::CHECK)?).ok()?;
+    Some((gamma, weight_sensitivity::settings(&limits(&weight_sensitivity::CHECK)?).ok()?))
+}
+
+/// The challengers beside the incumbents.
+fn policy_pairs<'a>(evidence: &Evidence<'a>) -> Result<&'a [PolicyPair], Undetermined> {
+    let undetermined = |message: &str, remedy: &str| Undetermined {
+        message: message.to_owned(),
+        remedy: remedy.to_owned(),
+        not_logged: false,
+        measures: Vec::new(),
+    };
+    match evidence.pairs {
+        Some([]) => Err(undetermined(
+            "no challenger stands beside an incumbent with log-probabilities",
+            "declare one of each, with log-probabilities",
+        )),
+        Some(pairs) => Ok(pairs),
+        None => Err(undetermined(
+            "the policy's limits of hidden-confounding and weight-sensitivity cannot be used together",
+            "see the limits of both checks in policies/standard.yaml",
+        )),
+    }
+}
+
+/// `judge against longer`.
+fn pair_name(pair: &PolicyPair) -> String {
+    format!("{} against {}", pair.challenger, pair.incumbent)
 }
 
 /// What tests of the mean of 1/g_O or g_T/g_O say where rows of one cell were selected with different probabilities.

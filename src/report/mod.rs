@@ -10,6 +10,7 @@
 mod assumptions;
 mod candidates;
 mod diff;
+mod envelopes;
 mod escape;
 mod figures;
 mod folder;

@@ -89,6 +89,100 @@ pub struct Report {
     pub waivers: Vec<WaiverRecord>,
 }
 
+/// Upper bounds on the one-sided p-value of "the challenger agrees with the label more often" along Gamma.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GammaRecord {
+    /// The level that tipping refers to.
+    pub alpha: f64,
+    /// The largest Gamma at which the bound stays at or below alpha, rows of a cluster dependent in any way; null where it does
+    /// not at Gamma = 1.
+    pub tipping: Option<f64>,
+    /// The same with all rows independent.
+    pub tipping_by_row: Option<f64>,
+    /// The same without sampling error; null where the challenger wins less than half of the weight, or all of it.
+    pub tipping_point: Option<f64>,
+    /// The same by the normal approximation of the clustered form: a hint, for that can lie below the truth.
+    pub tipping_normal: Option<f64>,
+    /// How strongly one hidden yes/no factor must multiply both odds to do what `tipping` allows.
+    pub amplification: Option<f64>,
+    /// Rows with weight on which the two disagree and the label decides.
+    pub rows: u64,
+    /// Labelled rows left out because a log-probability of either is missing.
+    pub missing: u64,
+    /// Clusters that hold them; the fewest, of two clusterings.
+    pub clusters: u64,
+    /// Disagreements dropped for a tied label.
+    pub ties: u64,
+    /// Rows dropped because a policy has no preference.
+    pub undecided: u64,
+    /// Soft labels taken for the side that they favour.
+    pub thresholded: u64,
+    /// Target-weighted share of the disagreements that the challenger wins.
+    pub share_won: Option<f64>,
+    /// The bounds.
+    pub curve: Vec<GammaPointRecord>,
+}
+
+/// The bounds at one Gamma.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GammaPointRecord {
+    /// Gamma.
+    pub gamma: f64,
+    /// The upper bound, rows of a cluster dependent in any way.
+    pub p_value: f64,
+    /// How it was computed: `exact`, `grid`, `normal`, `exponential` or `excess`.
+    pub method: String,
+    /// The upper bound with all rows independent.
+    pub p_value_by_row: f64,
+    /// The normal approximation of the clustered form: a hint.
+    pub p_value_normal: f64,
+}
+
+/// Bounds on the target-weighted difference of preference accuracy along Lambda. Target mass without labels is in them at its worst.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaRecord {
+    /// `ratio` or `tan`.
+    #[serde(rename = "box")]
+    pub shape: String,
+    /// The largest Lambda at which the interval lies above 0; null where it does not at Lambda = 1.
+    pub tipping: Option<f64>,
+    /// The same without sampling error.
+    pub tipping_point: Option<f64>,
+    /// Rows with weight.
+    pub rows: u64,
+    /// Target mass without any labelled row.
+    pub unsupported_target_mass: f64,
+    /// Bootstrap samples behind the intervals.
+    pub replicates: u32,
+    /// What they follow from.
+    pub seed: u64,
+    /// The bounds.
+    pub curve: Vec<LambdaPointRecord>,
+}
+
+/// The bounds at one Lambda.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LambdaPointRecord {
+    /// Lambda.
+    pub lambda: f64,
+    /// The least difference that the weights allow.
+    pub lower: f64,
+    /// The largest.
+    pub upper: f64,
+    /// The same with sampling error.
+    pub ci_lower: f64,
+    /// The same with sampling error.
+    pub ci_upper: f64,
+    /// The least where every cell also keeps its mass.
+    pub sharp_lower: f64,
+    /// The largest where every cell also keeps its mass.
+    pub sharp_upper: f64,
+}
+
 /// The program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -874,6 +968,12 @@ pub struct ComparisonRecord {
     pub by_cap: Vec<CapRecord>,
     /// The difference in each critical slice.
     pub slices: Vec<SliceRecord>,
+    /// Bounds on the p-value under hidden confounding of strength Gamma; null where soft labels leave it undefined.
+    #[serde(default)]
+    pub gamma: Option<GammaRecord>,
+    /// Bounds on the difference where weights may be wrong by a factor Lambda; null where it could not be computed.
+    #[serde(default)]
+    pub lambda: Option<LambdaRecord>,
 }
 
 /// A difference with weights clipped at a cap.

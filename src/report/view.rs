@@ -4,10 +4,11 @@ use super::assumptions::{Assumption, register};
 use super::diff::value_of;
 use super::format;
 use super::record::{
-    CellKey, CellRecord, ChangeRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict,
+    CellKey, CellRecord, ChangeRecord, CheckRecord, ComparisonRecord, MeasureRecord, Report, ResolvedCell, Status,
+    Verdict,
 };
 use super::refit::{RefitView, refits};
-use super::{candidates, figures};
+use super::{candidates, envelopes, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -43,6 +44,15 @@ pub(super) struct View<'a> {
     flips: Vec<u64>,
     slices: Folded<candidates::SliceRow>,
     refits: Vec<RefitView<'a>>,
+    envelopes: Vec<Envelope<'a>>,
+}
+
+/// A challenger against an incumbent, with its figures.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    record: &'a ComparisonRecord,
+    gamma_figure: Option<String>,
+    lambda_figure: Option<String>,
 }
 
 /// A verdict in words.
@@ -138,12 +148,32 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
             .fold(0, |sum, cell| sum.saturating_add(cell.n)),
         target_form: target_form(&report.regime.target_form),
         weight_figure: report.weights.as_ref().filter(|_| html).and_then(figures::weight_distribution),
+        envelopes: envelopes(report, html),
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
         evaluation_finding: candidates::finding(report),
         evaluation_figure: if html { candidates::figure(report) } else { None },
         flips: candidates::flips(report),
         slices: fold(candidates::slices(report)),
     }
+}
+
+/// Comparisons whose envelopes are drawn; the others are in the tables.
+const ENVELOPES_DRAWN: usize = 6;
+
+fn envelopes(report: &Report, html: bool) -> Vec<Envelope<'_>> {
+    let records = report.comparisons.iter().enumerate();
+    records
+        .map(|(index, record)| {
+            let drawn = html && index < ENVELOPES_DRAWN;
+            let (gamma, lambda) = (record.gamma.as_ref().filter(|_| drawn), record.lambda.as_ref().filter(|_| drawn));
+            let name = format!("{} against {}", record.challenger, record.incumbent);
+            Envelope {
+                record,
+                gamma_figure: gamma.and_then(|gamma| envelopes::gamma(gamma, index, &name)),
+                lambda_figure: lambda.and_then(|lambda| envelopes::lambda(lambda, index, &name)),
+            }
+        })
+        .collect()
 }
 
 /// The verdict in words.
