@@ -258,7 +258,7 @@ impl Codes {
 }
 
 /// A run of consecutive rows of one file, decoded and judged. Every vector has one entry a row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Block {
     /// Index of the first row over all files, from 0.
     pub first_row: u64,
@@ -381,6 +381,9 @@ pub struct Request<'a> {
     pub further: &'a [Role],
     /// Roles whose values the blocks shall carry as 64-bit keys, as far as they are mapped: enough to tell values apart.
     pub identities: &'a [Role],
+    /// Leaves out of the blocks what makes no difference to a row's outcome, cell, label and weight: logarithms of
+    /// propensities, moments, mechanisms, generators, missing values.
+    pub weights_only: bool,
     /// Rows to exclude as [`Exclusion::DuplicateId`], ascending.
     pub skip: &'a [u64],
 }
@@ -398,20 +401,21 @@ pub fn scan<A: Send>(
     progress: &dyn Progress,
     new: &(dyn Fn() -> A + Sync),
     add: &(dyn Fn(&mut A, &Block) + Sync),
-    merge: &mut dyn FnMut(&mut A, A),
+    merge: &mut (dyn FnMut(&mut A, A) + Send),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, skip } = *request;
+    let Request { what, further, identities, weights_only, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
     let extra = rows::Extra {
+        weights_only,
         further: of_roles(further),
         identities: of_roles(identities)
             .into_iter()
             .map(|(role, column)| (role, columns::all_integers(&log.opened, &column), column))
             .collect(),
     };
-    let mut wanted = log.plan.scan_columns();
+    let mut wanted = if weights_only { log.plan.weight_columns() } else { log.plan.scan_columns() };
     let columns =
         extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
     wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
