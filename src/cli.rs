@@ -1,6 +1,6 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
-use crate::commands::{self, AuditOptions, Failure, Format, Schema, StatisticsOptions};
+use crate::commands::{self, AuditOptions, DiffFormat, Failure, Format, Schema, StatisticsOptions};
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -49,6 +49,24 @@ enum Command {
         /// No progress, no summary
         #[arg(long, short)]
         quiet: bool,
+    },
+    /// Compare two audits: what changed in the declarations, the log and the results
+    #[command(
+        after_help = "Exit codes: 0 nothing blocks, 1 a blocking regression, 2 a record cannot be read. The rules are those of \
+                      change-management in the older record's policy.\n\nExamples:\n  \
+                      counterweight diff accepted/report.json counterweight-report/report.json\n  \
+                      counterweight diff old.json new.json --format markdown > change.md"
+    )]
+    Diff {
+        /// The older record, or the report folder that holds it
+        #[arg(value_name = "OLD.json")]
+        old: PathBuf,
+        /// The newer record, or the report folder that holds it
+        #[arg(value_name = "NEW.json")]
+        new: PathBuf,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = DiffFormatArg::Text)]
+        format: DiffFormatArg,
     },
     /// Make report.md and report.html again from report.json, byte for byte, without the logs
     #[command(after_help = "Examples:\n  counterweight render counterweight-report/report.json --out again\n  \
@@ -108,6 +126,12 @@ struct AuditArgs {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]
     format: FormatArg,
+    /// The record of an earlier audit: what changed since is shown, and judged by the check change-management
+    #[arg(long, value_name = "REPORT.json")]
+    baseline: Option<PathBuf>,
+    /// Keep finished fits of candidates in this folder, and take those that are there: an audit that was cut off goes on.
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
     /// The date that waivers and ages refer to, YYYY-MM-DD [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     as_of: Option<NaiveDate>,
@@ -142,6 +166,16 @@ enum FormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiffFormatArg {
+    /// For a terminal
+    Text,
+    /// For a pull request or a ticket
+    Markdown,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SchemaKind {
     /// The target regime
     Regime,
@@ -160,6 +194,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Statistics { audit, out, logs, quiet } => {
             commands::statistics(&StatisticsOptions { audit, out, logs, quiet })
         }
+        Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Checks { format } => commands::list_checks(format.into()),
         Command::Explain { check } => commands::explain(&check),
@@ -191,6 +226,8 @@ impl From<AuditArgs> for AuditOptions {
             settings: args.settings.into_iter().chain(gate).collect(),
             statistics: args.statistics,
             from_statistics: args.from_statistics,
+            baseline: args.baseline,
+            resume: args.resume,
             quiet: args.quiet,
         }
     }
@@ -201,6 +238,16 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Text => Format::Text,
             FormatArg::Json => Format::Json,
+        }
+    }
+}
+
+impl From<DiffFormatArg> for DiffFormat {
+    fn from(format: DiffFormatArg) -> DiffFormat {
+        match format {
+            DiffFormatArg::Text => DiffFormat::Text,
+            DiffFormatArg::Markdown => DiffFormat::Markdown,
+            DiffFormatArg::Json => DiffFormat::Json,
         }
     }
 }

@@ -11,14 +11,17 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
-//! a test holds it. `docs/architecture.md` says what each one owns.
+//! `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`,
+//! `numeric`; a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod audit;
+pub mod change;
 pub mod checks;
 pub mod declare;
+pub mod estimate;
 pub mod logs;
 pub mod numeric;
+pub mod refit;
 pub mod report;
 pub mod simulate;
 pub mod statistics;

@@ -8,16 +8,20 @@
 
 mod architecture;
 mod arena;
+mod change;
 mod cli;
 mod declare;
 mod degenerate;
+mod estimate;
 mod evidence;
 mod logs;
 mod matrix;
+mod newton;
 mod overlap;
 mod people;
 mod properties;
 mod references;
+mod refit;
 mod report;
 mod shards;
 mod simulate;

@@ -2,13 +2,12 @@
 
 use super::progress::Terminal;
 use super::statistics::{keep, relative_to};
-use super::{Failure, Format, print};
+use super::{Failure, Format, print, use_colour};
 use chrono::{NaiveDate, Utc};
-use counterweight::audit::{Input, StatisticsFile};
+use counterweight::audit::{Against, Baseline, Input, StatisticsFile};
 use counterweight::logs::Progress;
 use counterweight::report::Report;
 use counterweight::{declare, report};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// What `audit` is told.
@@ -28,6 +27,10 @@ pub(crate) struct AuditOptions {
     pub(crate) statistics: Option<PathBuf>,
     /// The statistics files to audit instead of the rows; none for the rows.
     pub(crate) from_statistics: Vec<PathBuf>,
+    /// The record of an earlier audit to be held against.
+    pub(crate) baseline: Option<PathBuf>,
+    /// The folder that keeps finished fits of candidates, if any does.
+    pub(crate) resume: Option<PathBuf>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -45,13 +48,28 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         .map(|path| StatisticsFile { name: relative_to(folder, path), path: path.clone() })
         .collect();
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
-    let audited = counterweight::audit::audit(&declaration, input, as_of, progress)?;
+    let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
+    if let Some(path) = &options.resume {
+        std::fs::create_dir_all(path).map_err(|error| Failure(format!("error: {}: {error}", path.display())))?;
+    }
+    let against = Against { baseline: baseline.as_ref(), checkpoints: options.resume.as_deref() };
+    let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     if let Some(path) = &options.statistics {
         keep(&audited.statistics, path)?;
     }
     report::write_folder(&audited.report, &out).map_err(|error| Failure(format!("error: {error}")))?;
     answer(options, &audited.report, &out)?;
     Ok(u8::from(audited.report.exit_code != 0))
+}
+
+/// Reads the baseline: a record, or the report folder that holds it.
+fn read_baseline(folder: &Path, path: &Path) -> Result<Baseline, Failure> {
+    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+    let report = super::diff::read_record(&path)?;
+    let unreadable = |error: std::io::Error| Failure(format!("error: cannot read {}: {error}", path.display()));
+    let sha256 = counterweight::logs::digest(&path).map_err(unreadable)?;
+    let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
+    Ok(Baseline { name: relative_to(folder, &path), sha256, bytes, report })
 }
 
 fn beside(audit: &Path) -> PathBuf {
@@ -63,9 +81,7 @@ fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Fai
         Format::Json => print(&report::to_json(record)),
         Format::Text if options.quiet => Ok(()),
         Format::Text => {
-            let colour =
-                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let summary = report::summary_text(record, colour, 80);
+            let summary = report::summary_text(record, use_colour(), 80);
             print(&format!("{summary}\nReport: {}\n", out.join("report.html").display()))
         }
     }

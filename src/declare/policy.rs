@@ -38,8 +38,34 @@ pub struct Policy {
     pub checks: BTreeMap<String, CheckPolicy>,
     /// The caps at which clipped weights are shown beside the unclipped ones, in the order written.
     pub clip: Vec<Cap>,
+    /// The grid of fitted candidates.
+    pub fits: FitGrid,
     /// The waivers, in the order written.
     pub waivers: Vec<Waiver>,
+    /// Where every severity and limit stands, by check and key: in the document whose word is the last.
+    pub places: BTreeMap<String, BTreeMap<String, Place>>,
+}
+
+/// Where a value of a policy stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// A shipped policy's name, a path as the documents write it (relative to the audit document), or `--set`.
+    pub document: String,
+    /// Whether that document is part of the program.
+    pub shipped: bool,
+    /// 1-based line and column of the key; `None` for `--set`.
+    pub position: Option<(usize, usize)>,
+}
+
+/// The grid on which candidates are fitted, and the rule that takes a point of it (`max_accuracy`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitGrid {
+    /// Temperatures.
+    pub betas: Vec<f64>,
+    /// Ridges to choose from, on standardised features and weights of mean 1.
+    pub ridges: Vec<f64>,
+    /// The largest divergence from the reference, in nats.
+    pub max_kl: Option<f64>,
 }
 
 /// A cap on weights.
@@ -266,11 +292,7 @@ pub(super) fn shape() -> Shape {
             "When the command fails.",
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
-        may(
-            "frontier",
-            frontier_shape(),
-            "Caps on the weights, and the grid of fitted candidates; all but `clip` is read by later versions.",
-        ),
+        may("frontier", frontier_shape(), "Caps on the weights, and the grid of fitted candidates."),
         may("coarsening", coarsening_shape(), "Coarser cells to try; read by later versions."),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
@@ -283,7 +305,8 @@ fn frontier_shape() -> Shape {
     ]);
     fields(vec![
         may("clip", list(Shape::Cap, 1), "Caps on weights, in units of the mean weight."),
-        may("beta", list(positive(), 1), "Temperatures."),
+        may("beta", list(positive(), 1), "Temperatures of fitted candidates."),
+        may("ridge", list(positive(), 1), "Ridges to choose from, on standardised features and weights of mean 1."),
         may("select", select, "Which point of the frontier is taken."),
     ])
 }
@@ -322,7 +345,14 @@ struct Draft {
     fail_on: Option<FailOn>,
     checks: BTreeMap<String, PartialCheck>,
     clip: Option<Vec<Cap>>,
+    beta: Option<Vec<f64>>,
+    ridge: Option<Vec<f64>>,
+    max_kl: Option<f64>,
     waivers: Vec<Waiver>,
+    /// Line and column of every key of every check.
+    positions: Vec<(String, String, (usize, usize))>,
+    /// The document's name as it is shown, and whether it is part of the program.
+    document: (String, bool),
 }
 
 /// What a document gives of one check.
@@ -409,12 +439,13 @@ fn read_chain(
             _ => None,
         };
         let mut problems = findings.finish();
-        let Some(draft) = draft.filter(|_| problems.is_empty()) else {
+        let Some(mut draft) = draft.filter(|_| problems.is_empty()) else {
             if problems.is_empty() {
                 problems.push(super::unreadable(&name));
             }
             return Err(problems);
         };
+        draft.document = shown(&name, is_root || (chain.is_empty() && path.is_none()), chain.last());
         chain.push(draft);
         next = match following {
             Some(Ok(Some(step))) => step,
@@ -427,6 +458,17 @@ fn read_chain(
             }
         };
     }
+}
+
+/// A document's name as it is shown, and whether it is part of the program: `extends` names a path relative to the
+/// document that says so.
+fn shown(name: &str, embedded: bool, extending: Option<&Draft>) -> (String, bool) {
+    let shipped = shipped_policies().iter().any(|(shipped, _)| *shipped == name);
+    if shipped && (embedded || extending.is_some()) {
+        return (name.to_owned(), true);
+    }
+    let beside = extending.and_then(|draft| Path::new(&draft.document.0).parent());
+    (beside.map_or_else(|| name.to_owned(), |folder| folder.join(name).display().to_string()), false)
 }
 
 /// The next document of a chain: its name, text and folder, and whether it is the root of all.
@@ -488,6 +530,8 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
     let text = |key: &str| root.get(key).and_then(|entry| entry.node.text());
     let checks = root.get("checks").map_or(&[][..], |checks| checks.node.entries());
     let waivers = root.get("waivers").map_or(&[][..], |waivers| waivers.node.items());
+    let frontier = |key: &str| Some(&root.get("frontier")?.node.get(key)?.node);
+    let numbers = |key: &str| -> Option<Vec<f64>> { frontier(key)?.items().iter().map(Node::number).collect() };
     let check = |check: &yaml::Entry| Some((check.key.clone(), read_check(vocabulary.get(&check.key)?, &check.node)?));
     Some(Draft {
         source: source.clone(),
@@ -496,9 +540,20 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
         extends: text("extends").map(str::to_owned),
         fail_on: root.get("gate").and_then(|gate| FailOn::from_name(gate.node.get("fail_on")?.node.text()?)),
         checks: checks.iter().map(check).collect::<Option<_>>()?,
-        clip: root.get("frontier").and_then(|frontier| frontier.node.get("clip")).map(|clip| read_caps(&clip.node)),
+        clip: frontier("clip").map(read_caps),
+        beta: numbers("beta"),
+        ridge: numbers("ridge"),
+        max_kl: frontier("select").and_then(|select| select.get("max_kl")?.node.number()),
         waivers: waivers.iter().map(read_waiver).collect::<Option<_>>()?,
+        positions: checks.iter().flat_map(positions).collect(),
+        document: (source.name.clone(), false),
     })
+}
+
+/// Where the keys of a check stand.
+fn positions(check: &yaml::Entry) -> impl Iterator<Item = (String, String, (usize, usize))> {
+    let of = |key: &yaml::Entry| (check.key.clone(), key.key.clone(), (key.span.line, key.span.column));
+    check.node.entries().iter().map(of)
 }
 
 fn read_caps(node: &Node) -> Vec<Cap> {
@@ -648,10 +703,22 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     let mut fail_on = FailOn::Block;
     let mut waivers = Vec::new();
     let mut clip = Vec::new();
+    let mut fits = FitGrid { betas: Vec::new(), ridges: Vec::new(), max_kl: None };
+    let mut places: BTreeMap<String, BTreeMap<String, Place>> = BTreeMap::new();
     for draft in chain.iter().rev() {
+        for (id, key, position) in &draft.positions {
+            let (document, shipped) = draft.document.clone();
+            let place = Place { document, shipped, position: Some(*position) };
+            places.entry(id.clone()).or_default().insert(key.clone(), place);
+        }
         fail_on = draft.fail_on.unwrap_or(fail_on);
         waivers.extend(draft.waivers.iter().cloned());
         clip = draft.clip.clone().unwrap_or(clip);
+        fits = FitGrid {
+            betas: draft.beta.clone().unwrap_or(fits.betas),
+            ridges: draft.ridge.clone().unwrap_or(fits.ridges),
+            max_kl: draft.max_kl.or(fits.max_kl),
+        };
         for (id, check) in &draft.checks {
             overlay(checks.entry(id.clone()).or_default(), check);
         }
@@ -659,7 +726,12 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     for setting in settings {
         match setting {
             Setting::FailOn(value) => fail_on = value,
-            Setting::Check(id, check) => overlay(checks.entry(id).or_default(), &check),
+            Setting::Check(id, check) => {
+                let set = || Place { document: SET.to_owned(), shipped: false, position: None };
+                let keys = keys(&check).map(|key| (key.to_owned(), set()));
+                places.entry(id.clone()).or_default().extend(keys);
+                overlay(checks.entry(id).or_default(), &check);
+            }
         }
     }
     let first = chain.into_iter().next()?;
@@ -678,10 +750,19 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         fail_on,
         checks: checks?,
         clip,
+        fits,
         waivers,
+        places,
     };
     policy.fingerprint = fingerprint(&resolved(&policy));
     Some(policy)
+}
+
+/// The keys that a document or setting gives of a check.
+fn keys(check: &PartialCheck) -> impl Iterator<Item = &str> {
+    let severities = [("severity", check.severity), ("when_not_logged", check.when_not_logged)];
+    let given = severities.into_iter().filter_map(|(key, value)| value.map(|_| key));
+    given.chain(check.limits.keys().map(String::as_str))
 }
 
 fn overlay(below: &mut PartialCheck, above: &PartialCheck) {
@@ -709,10 +790,27 @@ fn resolved(policy: &Policy) -> Json {
         "name": policy.name,
         "version": policy.version.to_string(),
         "gate": {"fail_on": policy.fail_on.name()},
-        "frontier": {"clip": policy.clip.iter().map(|cap| &cap.text).collect::<Vec<_>>()},
+        "frontier": {
+            "clip": policy.clip.iter().map(|cap| &cap.text).collect::<Vec<_>>(),
+            "beta": policy.fits.betas,
+            "ridge": policy.fits.ridges,
+            "select": {"rule": "max_accuracy", "max_kl": policy.fits.max_kl},
+        },
         "checks": policy.checks.iter().map(check).collect::<BTreeMap<_, _>>(),
         "waivers": policy.waivers.iter().map(waiver_json).collect::<Vec<_>>(),
     })
+}
+
+impl Policy {
+    /// Every severity and limit by check and key, as JSON: numbers, words, lists of them.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, &str, Json)> {
+        self.checks.iter().flat_map(|(id, check)| {
+            let severity = ("severity", json!(check.severity.name()));
+            let softer = check.when_not_logged.map(|severity| ("when_not_logged", json!(severity.name())));
+            let limits = check.limits.iter().map(|(key, limit)| (key.as_str(), limit_json(limit)));
+            [severity].into_iter().chain(softer).chain(limits).map(move |(key, value)| (id.as_str(), key, value))
+        })
+    }
 }
 
 fn limit_json(limit: &Limit) -> Json {

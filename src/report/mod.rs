@@ -8,18 +8,24 @@
 //! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
 mod assumptions;
+mod candidates;
+mod diff;
 mod escape;
 mod figures;
 mod folder;
 mod format;
 mod json;
 mod record;
+mod refit;
 mod render;
+mod state;
 mod summary;
 mod view;
 
+pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
 pub use folder::{WriteError, write_folder};
 pub use json::{from_json, to_json};
 pub use record::*;
 pub use render::{RenderError, html, markdown};
+pub use state::{change_record, state};
 pub use summary::summary_text;

@@ -127,6 +127,7 @@ pub fn collect(
         identities: &ROLES,
         weights_only: true,
         skip,
+        ..Request::default()
     };
     let cells: HashMap<&Levels, (u32, Factors)> =
         (0..).zip(&context.factors).map(|(index, (levels, factors))| (levels, (index, *factors))).collect();
