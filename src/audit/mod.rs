@@ -182,7 +182,7 @@ fn groups(
         return Ok(None);
     }
     let Some(log) = log else {
-        return Ok(Some(Groups { roles: mapped.into_iter().map(|role| (role, None)).collect(), answers: None }));
+        return Ok(Some(Groups { roles: mapped.into_iter().map(|role| (role, None)).collect(), ..Groups::default() }));
     };
     let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let context = weights::row_factors(&collected.statistics, &declaration.regime, weights);

@@ -100,18 +100,24 @@ impl Plan {
         }
     }
 
-    /// The columns that judging rows needs.
+    /// The columns of everything that a scan tells of a row.
     pub(super) fn scan_columns(&self) -> Wanted {
         let generators = self.generators.iter().flat_map(|(a, b)| [a, b]);
-        let texts =
-            self.covariates.iter().chain(&self.label).chain(&self.mechanism).chain(&self.timestamp).chain(generators);
-        let scalars = texts.chain(self.numbers());
+        let scalars = self.mechanism.iter().chain(&self.timestamp).chain(generators);
         let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
         wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));
-        if let TargetPropensity::Uniform { prompt, .. } = &self.target {
-            wanted.insert(prompt.clone(), Use::Scalar);
-        }
+        wanted.extend(self.weight_columns());
         wanted
+    }
+
+    /// The columns that a row's outcome, cell, label and weight need.
+    pub(super) fn weight_columns(&self) -> Wanted {
+        let prompt = match &self.target {
+            TargetPropensity::Uniform { prompt, .. } => Some(prompt),
+            _ => None,
+        };
+        let scalars = self.covariates.iter().chain(&self.label).chain(self.numbers()).chain(prompt);
+        scalars.map(|column| (column.clone(), Use::Scalar)).collect()
     }
 
     /// The columns that comparing copies of a row needs.

@@ -1,7 +1,9 @@
 //! The one driver of every scan: cuts files into tasks, works on them in parallel, merges in order.
 //!
 //! A task is a row group of a Parquet file (decoded where it is worked on) or a run of rows of a text file (decoded in
-//! file order, before). Tasks are taken in runs of twice the number of threads, which bounds what is alive at once.
+//! file order, when it is taken). There are twice as many tickets as threads, which bounds what is alive at once: a task
+//! needs one, and gives it back when what it left behind is merged. Whoever hands in the part that is next in order merges
+//! it, while the others work on. Nobody waits.
 
 use super::columns::Wanted;
 use super::derive::Derivation;
@@ -9,7 +11,9 @@ use super::files::Opened;
 use super::{BLOCK_ROWS, Format, LogFile, MAX_PROBLEMS, Progress, csv, ndjson, parquet};
 use crate::declare::{Problem, Problems};
 use arrow::record_batch::RecordBatch;
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::Scope;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a fold reads.
 pub(super) struct Source<'a> {
@@ -67,6 +71,9 @@ pub(super) struct Piece<'a> {
 /// What is done with a piece.
 pub(super) type Work<'a, A> = &'a (dyn Fn(&mut A, &Piece<'_>) -> Result<(), Vec<Problem>> + Sync);
 
+/// How parts are merged.
+pub(super) type Merge<'a, A> = &'a mut (dyn FnMut(&mut A, A) + Send);
+
 /// Folds `work` over every piece: one accumulator a row group or run of rows, merged in file and row order.
 ///
 /// # Errors
@@ -77,32 +84,93 @@ pub(super) fn fold<A: Send>(
     progress: &dyn Progress,
     new: &(dyn Fn() -> A + Sync),
     work: Work<'_, A>,
-    merge: &mut dyn FnMut(&mut A, A),
+    merge: Merge<'_, A>,
 ) -> Result<A, Problems> {
     progress.start(what, source.files.iter().map(|file| file.rows).sum());
-    let mut tasks = Tasks { source, next_file: 0, first_row: 0, current: None };
-    let mut total: Option<A> = None;
-    let mut problems = Vec::new();
-    while problems.len() < MAX_PROBLEMS {
-        let run: Vec<Task<'_>> = tasks.by_ref().take(2 * rayon::current_num_threads()).collect();
-        if run.is_empty() {
-            break;
+    let tasks = Tasks { source, next_file: 0, first_row: 0, current: None };
+    let tasks = Mutex::new((0..).zip(tasks));
+    let parts = Parts { next: 0, handed_in: BTreeMap::new(), total: None, merge: Some(merge), problems: Vec::new() };
+    let folding = Folding { source, progress, new, work, tasks, parts: Mutex::new(parts) };
+    rayon::scope(|scope| {
+        for _ in 0..2 * rayon::current_num_threads() {
+            scope.spawn(|scope| folding.step(scope));
         }
-        let parts: Vec<_> = run.into_par_iter().map(|task| perform(task, source, progress, new, work)).collect();
-        for part in parts {
-            match (part, &mut total) {
-                (Ok(part), Some(total)) => merge(total, part),
-                (Ok(part), none) => *none = Some(part),
-                (Err(more), _) => problems.extend(more),
-            }
-        }
-    }
+    });
     progress.finish();
+    let Parts { total, mut problems, .. } = folding.parts.into_inner().unwrap_or_else(PoisonError::into_inner);
     if problems.is_empty() {
         return Ok(total.unwrap_or_else(new));
     }
     problems.truncate(MAX_PROBLEMS);
     Err(Problems(problems))
+}
+
+/// A fold that is going on.
+struct Folding<'f, A> {
+    source: &'f Source<'f>,
+    progress: &'f dyn Progress,
+    new: &'f (dyn Fn() -> A + Sync),
+    work: Work<'f, A>,
+    /// The tasks that nobody has taken, each with its place.
+    tasks: Mutex<std::iter::Zip<std::ops::RangeFrom<usize>, Tasks<'f>>>,
+    parts: Mutex<Parts<'f, A>>,
+}
+
+/// What tasks left behind.
+struct Parts<'f, A> {
+    /// The place of the part that is merged next.
+    next: usize,
+    /// Parts that wait for an earlier one, by place.
+    handed_in: BTreeMap<usize, Result<A, Vec<Problem>>>,
+    total: Option<A>,
+    /// `None` while somebody merges.
+    merge: Option<Merge<'f, A>>,
+    problems: Vec<Problem>,
+}
+
+impl<A: Send> Folding<'_, A> {
+    /// Uses a ticket: one task, if there is any left and it makes sense to go on.
+    fn step<'s>(&'s self, scope: &Scope<'s>) {
+        if lock(&self.parts).problems.len() >= MAX_PROBLEMS {
+            return;
+        }
+        let Some((place, task)) = lock(&self.tasks).next() else { return };
+        let part = perform(task, self.source, self.progress, self.new, self.work);
+        self.hand_in(place, part, scope);
+    }
+
+    /// Leaves a part, and merges what is next in order unless somebody is at it.
+    fn hand_in<'s>(&'s self, place: usize, part: Result<A, Vec<Problem>>, scope: &Scope<'s>) {
+        let mut parts = lock(&self.parts);
+        parts.handed_in.insert(place, part);
+        let Some(merge) = parts.merge.take() else { return };
+        while let Some(part) = {
+            let next = parts.next;
+            parts.handed_in.remove(&next)
+        } {
+            parts.next += 1;
+            match (part, parts.total.take()) {
+                (Ok(part), None) => parts.total = Some(part),
+                (Ok(part), Some(mut total)) => {
+                    drop(parts);
+                    merge(&mut total, part);
+                    parts = lock(&self.parts);
+                    parts.total = Some(total);
+                }
+                (Err(more), total) => {
+                    parts.problems.extend(more);
+                    parts.total = total;
+                }
+            }
+            scope.spawn(|scope| self.step(scope));
+        }
+        parts.merge = Some(merge);
+    }
+}
+
+/// A lock whose holder panicked holds nothing half-done: the panic goes on to the caller of [`fold`] in any case.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Works on one task with an accumulator of its own.

@@ -284,7 +284,7 @@ impl Codes {
 }
 
 /// A run of consecutive rows of one file, decoded and judged. Every vector has one entry a row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Block {
     /// Index of the first row over all files, from 0.
     pub first_row: u64,
@@ -453,6 +453,9 @@ pub struct Request<'a> {
     pub further: &'a [Role],
     /// Roles whose values the blocks shall carry as 64-bit keys, as far as they are mapped: enough to tell values apart.
     pub identities: &'a [Role],
+    /// Leaves out of the blocks what makes no difference to a row's outcome, cell, label and weight: logarithms of
+    /// propensities, moments, mechanisms, generators, missing values.
+    pub weights_only: bool,
     /// Columns whose numbers the blocks shall carry, each row's list of numbers summed.
     pub sums: &'a [String],
     /// Columns whose lists of numbers the blocks shall carry.
@@ -477,13 +480,14 @@ pub fn scan<A: Send>(
     progress: &dyn Progress,
     new: &(dyn Fn() -> A + Sync),
     add: &(dyn Fn(&mut A, &Block) + Sync),
-    merge: &mut dyn FnMut(&mut A, A),
+    merge: &mut (dyn FnMut(&mut A, A) + Send),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, sums, lists, column_keys, skip } = *request;
+    let Request { what, further, identities, weights_only, sums, lists, column_keys, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
     let extra = rows::Extra {
+        weights_only,
         further: of_roles(further),
         identities: of_roles(identities)
             .into_iter()
@@ -496,7 +500,7 @@ pub fn scan<A: Send>(
             .map(|(column, as_text)| (column.clone(), !as_text && columns::all_integers(&log.opened, column)))
             .collect(),
     };
-    let mut wanted = log.plan.scan_columns();
+    let mut wanted = if weights_only { log.plan.weight_columns() } else { log.plan.scan_columns() };
     let columns =
         extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
     let columns = columns.chain(extra.column_keys.iter().map(|(column, _)| column));

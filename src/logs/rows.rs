@@ -28,6 +28,8 @@ const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel
 
 /// What a scan wants of a block beyond what every audit needs.
 pub(super) struct Extra<'a> {
+    /// See [`super::Request::weights_only`].
+    pub(super) weights_only: bool,
     /// Roles and their columns, as codes.
     pub(super) further: Vec<(Role, String)>,
     /// Roles, whether every file holds them as integers, and their columns, as 64-bit keys.
@@ -73,22 +75,17 @@ pub(super) fn judge(plan: &Plan, extra: &Extra<'_>, piece: &Piece<'_>, skip: &[u
         let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
         Ok((*role, keys))
     };
-    Ok(Block {
+    let block = Block {
         first_row: piece.first_row,
         outcomes,
         cell_of_row,
         cells,
         labels,
         pair_ratios,
-        ln_propensities: logged.as_ref().map_or_else(Vec::new, Logged::logarithms),
         propensities,
         inclusions,
-        moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
-        mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
-        generators: generators(plan, piece, logged.as_ref())?,
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
         identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
-        missing: missing(plan, piece)?,
         sums: extra
             .sums
             .iter()
@@ -104,6 +101,18 @@ pub(super) fn judge(plan: &Plan, extra: &Extra<'_>, piece: &Piece<'_>, skip: &[u
             .iter()
             .map(|own| column_keys(piece, own))
             .collect::<Result<_, Vec<Problem>>>()?,
+        ..Block::default()
+    };
+    if extra.weights_only {
+        return Ok(block);
+    }
+    Ok(Block {
+        ln_propensities: logged.as_ref().map_or_else(Vec::new, Logged::logarithms),
+        moments: plan.timestamp.as_ref().map(|column| moments_of(piece, column)).transpose()?,
+        mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
+        generators: generators(plan, piece, logged.as_ref())?,
+        missing: missing(plan, piece)?,
+        ..block
     })
 }
 

@@ -52,12 +52,11 @@ impl Tail {
 
     /// Offers another tail's values.
     pub fn merge(&mut self, other: &Tail) {
-        other.values.iter().for_each(|value| self.add(*value));
-        if let Some(floor) = other.floor {
-            self.floor = Some(self.floor.map_or(floor, |own| own.max(floor)));
-            let floor = self.floor;
-            self.values.retain(|value| Some(*value) >= floor);
+        if let Some(floor) = other.floor.filter(|floor| self.floor.is_none_or(|own| own < *floor)) {
+            self.floor = Some(floor);
+            self.values.retain(|value| *value >= floor);
         }
+        other.values.iter().for_each(|value| self.add(*value));
         self.shrink();
     }
 

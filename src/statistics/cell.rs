@@ -86,27 +86,49 @@ impl Default for CellStatistics {
 
 impl CellStatistics {
     /// Adds an audited row.
-    #[inline]
     pub fn add(&mut self, label: Label, ratio: f64) {
-        let ln_ratio = ratio.ln();
-        self.audited.add(ratio, ln_ratio);
-        self.histogram.add(ln_ratio);
-        self.tail.add(ratio);
-        self.labels.count(label);
-        if let Some(value) = value_of(label) {
-            self.labelled.add(ratio, ln_ratio);
-            self.ratio_times_label.add(ratio * value);
-        }
+        self.add_rows(&[label], &[ratio]);
     }
 
     /// Adds an audited row that was selected for labelling with this probability, in (0, 1]; `ratio` is g_T/g_O.
-    #[inline]
     pub fn add_selected(&mut self, label: Label, ratio: f64, inclusion: f64) {
-        self.add(label, ratio / inclusion);
+        self.add_selected_rows(&[label], &[ratio], &[inclusion]);
+    }
+
+    /// Adds audited rows, each with its label and ratio.
+    pub(super) fn add_rows(&mut self, labels: &[Label], ratios: &[f64]) {
+        let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+        self.histogram.add_all(&logarithms);
+        ratios.iter().for_each(|ratio| self.tail.add(*ratio));
+        labels.iter().for_each(|label| self.labels.count(*label));
+        // Sums of their own, which stay in registers; the labelled rows' are added once and counted twice.
+        let (mut answered, mut unanswered) = (RatioMoments::default(), RatioMoments::default());
+        let mut times_label = Sum::default();
+        for (label, (ratio, ln_ratio)) in labels.iter().zip(ratios.iter().zip(&logarithms)) {
+            match value_of(*label) {
+                Some(value) => {
+                    answered.add(*ratio, *ln_ratio);
+                    times_label.add(ratio * value);
+                }
+                None => unanswered.add(*ratio, *ln_ratio),
+            }
+        }
+        self.audited.merge(&answered);
+        self.audited.merge(&unanswered);
+        self.labelled.merge(&answered);
+        self.ratio_times_label.merge(times_label);
+    }
+
+    /// Adds audited rows that were selected for labelling with these probabilities.
+    pub(super) fn add_selected_rows(&mut self, labels: &[Label], pair_ratios: &[f64], inclusions: &[f64]) {
+        let ratios: Vec<f64> = pair_ratios.iter().zip(inclusions).map(|(ratio, inclusion)| ratio / inclusion).collect();
+        self.add_rows(labels, &ratios);
         let shown = self.shown.get_or_insert_default();
-        shown.audited.add(1.0 / inclusion);
-        if value_of(label).is_some() {
-            shown.labelled.add(1.0 / inclusion);
+        for (label, inclusion) in labels.iter().zip(inclusions) {
+            shown.audited.add(1.0 / inclusion);
+            if value_of(*label).is_some() {
+                shown.labelled.add(1.0 / inclusion);
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! Must never: know p_T, or keep anything whose size grows with the rows.
 
 mod answers;
+mod by_cell;
 mod cell;
 mod collected;
 mod file;
@@ -23,6 +24,7 @@ pub use overlap::{Floor, LoggedPropensities, MAX_FLOORS};
 use crate::declare::{Levels, Problem, Problems, Role};
 use crate::logs::{self, Block, Exclusion, Log, Outcome, Progress, PropensityState, Request};
 use crate::numeric::{RelativeHistogram, Sum};
+use by_cell::ByCell;
 use std::collections::BTreeMap;
 
 /// How many cells, mechanisms or generators a log may hold: more means that a column of free values was taken for one of
@@ -270,21 +272,16 @@ impl Statistics {
     }
 
     fn add_audited(&mut self, block: &Block) {
-        // The block's cells are taken out of the map for the row loop, so that a row costs an index and no lookup.
-        let mut cells: Vec<Option<CellStatistics>> =
-            block.cells.iter().map(|levels| self.cells.remove(levels)).collect();
-        let rows = block.outcomes.iter().zip(&block.cell_of_row).zip(block.labels.iter().zip(&block.pair_ratios));
-        for (row, ((outcome, cell), (label, ratio))) in rows.enumerate() {
-            let (Outcome::Audited, Some(cell)) = (outcome, at(&mut cells, *cell)) else { continue };
-            let cell = cell.get_or_insert_default();
-            match block.inclusions.as_ref().and_then(|inclusions| inclusions.get(row)) {
-                Some(inclusion) => cell.add_selected(*label, *ratio, *inclusion),
-                None => cell.add(*label, *ratio),
+        let rows = ByCell::of(block);
+        for (index, levels) in block.cells.iter().enumerate() {
+            let Some((labels, ratios, inclusions)) = rows.cell(index) else { continue };
+            if !self.cells.contains_key(levels) {
+                self.cells.insert(levels.clone(), CellStatistics::default());
             }
-        }
-        for (levels, cell) in block.cells.iter().zip(cells) {
-            if let Some(cell) = cell {
-                self.cells.insert(levels.clone(), cell);
+            let Some(cell) = self.cells.get_mut(levels) else { continue };
+            match inclusions {
+                None => cell.add_rows(labels, ratios),
+                Some(inclusions) => cell.add_selected_rows(labels, ratios, inclusions),
             }
         }
     }
