@@ -8,6 +8,7 @@
 
 mod architecture;
 mod arena;
+mod attest;
 mod cli;
 mod declare;
 mod degenerate;

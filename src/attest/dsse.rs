@@ -113,12 +113,17 @@ impl Envelope {
         Ok(())
     }
 
+    /// The payload without any look at its signature: for what is not to be relied on.
+    pub(super) fn body(&self) -> Result<Vec<u8>, EnvelopeError> {
+        decode(&self.payload, "the payload")
+    }
+
     /// What was signed, verified or not: for `openssl`, which then settles it.
     ///
     /// # Errors
     /// The payload is not canonical base64.
     pub fn pae(&self) -> Result<Vec<u8>, EnvelopeError> {
-        Ok(pae(&self.payload_type, &decode(&self.payload, "the payload")?))
+        Ok(pae(&self.payload_type, &self.body()?))
     }
 
     /// The keyid of the signature.
@@ -136,7 +141,7 @@ impl Envelope {
         let Some(key) = keys.iter().find(|key| key.keyid() == signature.keyid) else {
             return Err(EnvelopeError::OtherKey(signature.keyid.clone()));
         };
-        let body = decode(&self.payload, "the payload")?;
+        let body = self.body()?;
         if key.verifies(&pae(&self.payload_type, &body), &decode(&signature.sig, "the signature")?) {
             return Ok((body, key));
         }

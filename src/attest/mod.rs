@@ -8,12 +8,19 @@
 //! The way of a signature: a [`Signer`] signs bytes into an [`dsse::Envelope`]; `statement` says what a report's bytes
 //! are; `attest` makes the files of the report folder; `verify` goes the way back.
 
+pub mod bundle;
 pub mod dsse;
 mod keys;
 mod signer;
+pub mod statement;
+mod tree;
+pub mod verify;
+mod write;
 
 pub use keys::{Algorithm, KeyError, SigningKey, VerifyingKey};
 pub use signer::{SignError, Signer};
+pub use tree::{ArtifactKind, digest as artifact_digest};
+pub use write::{Artifact, AttestError, artifacts, attest, endorse};
 
 use serde::Serialize;
 use std::fmt::Write as _;

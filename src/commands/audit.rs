@@ -1,9 +1,12 @@
 //! `counterweight audit`.
 
 use super::progress::Terminal;
+use super::sign::signer;
 use super::statistics::{keep, relative_to};
 use super::{Failure, Format, print};
 use chrono::{NaiveDate, Utc};
+use counterweight::attest::statement::Resource;
+use counterweight::attest::{self, Signer};
 use counterweight::audit::{Input, StatisticsFile};
 use counterweight::logs::Progress;
 use counterweight::report::Report;
@@ -28,12 +31,17 @@ pub(crate) struct AuditOptions {
     pub(crate) statistics: Option<PathBuf>,
     /// The statistics files to audit instead of the rows; none for the rows.
     pub(crate) from_statistics: Vec<PathBuf>,
+    /// The key that signs the report, if any does.
+    pub(crate) sign: Option<PathBuf>,
+    /// The command that signs; `sign` is its public key then.
+    pub(crate) signer_cmd: Option<String>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
 
 /// Audits, writes the report folder, prints the answer; the exit code is the verdict's.
 pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
+    let signer = options.sign.as_deref().map(|key| signer(key, options.signer_cmd.as_deref())).transpose()?;
     let declaration = declare::load(&options.audit, &options.settings)?;
     let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
     let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
@@ -45,12 +53,23 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         .map(|path| StatisticsFile { name: relative_to(folder, path), path: path.clone() })
         .collect();
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
+    // Before the long part, so that what cannot be signed is known at once.
+    let artifacts = if signer.is_some() { attest::artifacts(&declaration.audit).map_err(failed)? } else { Vec::new() };
     let audited = counterweight::audit::audit(&declaration, input, as_of, progress)?;
+    let mut kept = Vec::new();
     if let Some(path) = &options.statistics {
         keep(&audited.statistics, path)?;
+        let sha256 = counterweight::logs::digest(path).map_err(|error| Failure(format!("error: {error}")))?;
+        kept.push(Resource::new(&relative_to(folder, path), &sha256));
     }
-    report::write_folder(&audited.report, &out).map_err(|error| Failure(format!("error: {error}")))?;
-    answer(options, &audited.report, &out)?;
+    let mut files = report::report_files(&audited.report)?;
+    if let Some(signer) = &signer {
+        let signed =
+            attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());
+        files.extend(signed.map_err(failed)?);
+    }
+    report::write_files(&files, &out).map_err(|error| Failure(format!("error: {error}")))?;
+    answer(options, &audited.report, &out, signer.as_ref())?;
     Ok(u8::from(audited.report.exit_code != 0))
 }
 
@@ -58,7 +77,11 @@ fn beside(audit: &Path) -> PathBuf {
     audit.parent().unwrap_or(Path::new("")).join("counterweight-report")
 }
 
-fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Failure> {
+fn failed(error: attest::AttestError) -> Failure {
+    Failure(format!("error: {error}"))
+}
+
+fn answer(options: &AuditOptions, record: &Report, out: &Path, signer: Option<&Signer>) -> Result<(), Failure> {
     match options.format {
         Format::Json => print(&report::to_json(record)),
         Format::Text if options.quiet => Ok(()),
@@ -66,7 +89,10 @@ fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Fai
             let colour =
                 std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             let summary = report::summary_text(record, colour, 80);
-            print(&format!("{summary}\nReport: {}\n", out.join("report.html").display()))
+            let signed = signer.map_or(String::new(), |signer| {
+                format!("Signed by the key SHA256\n  {}\n", signer.verifying_key().fingerprint())
+            });
+            print(&format!("{summary}\nReport: {}\n{signed}", out.join("report.html").display()))
         }
     }
 }

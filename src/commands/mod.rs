@@ -2,12 +2,18 @@
 
 mod audit;
 mod checks;
+mod keygen;
 mod progress;
+mod sign;
 mod statistics;
+mod verify;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
+pub(crate) use keygen::keygen;
+pub(crate) use sign::{SignOptions, sign};
 pub(crate) use statistics::{StatisticsOptions, statistics};
+pub(crate) use verify::{Requirement, VerifyOptions, verify};
 
 use counterweight::declare::{self, DocumentKind};
 use counterweight::report;
@@ -70,6 +76,12 @@ pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
     let text =
         std::fs::read_to_string(record).map_err(|error| Failure(format!("error: cannot read {name}: {error}")))?;
     let report = report::from_json(&text, &name)?;
+    if out.is_dir() && !report::attestations(out).map_err(|error| Failure(format!("error: {error}")))?.is_empty() {
+        let out = out.display();
+        return Err(Failure(format!(
+            "error: {out}: a signed report is there\n  = help: name another folder with --out"
+        )));
+    }
     report::write_folder(&report, out).map_err(|error| Failure(format!("error: {error}")))?;
     print(&format!("Report: {}\n", out.join("report.html").display()))?;
     Ok(0)

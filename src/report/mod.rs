@@ -18,7 +18,10 @@ mod render;
 mod summary;
 mod view;
 
-pub use folder::{WriteError, write_folder};
+pub use folder::{
+    CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, WriteError, add_file,
+    attestations, report_files, write_files, write_folder,
+};
 pub use json::{from_json, to_json};
 pub use record::*;
 pub use render::{RenderError, html, markdown};
