@@ -321,17 +321,15 @@ fn check_line(check: &report::CheckRecord) -> CheckLine {
 /// FAILED where the exit code is 1, WARNED where the verdict is diagnostic with 0, else PASSED.
 pub(super) fn test_result(statement: &Statement<PreferenceAudit>) -> Statement<TestResult> {
     let audit = &statement.predicate;
-    let closed = audit.exit_code != 0;
-    let tests = |wanted: fn(Verdict, bool) -> bool| -> Vec<String> {
-        let chosen = audit.checks.iter().filter(|check| wanted(check.verdict, closed));
-        chosen.map(|check| check.id.clone()).collect()
-    };
-    let blocks = audit.verdict == Verdict::Block;
-    let (warned, failed): (fn(Verdict, bool) -> bool, fn(Verdict, bool) -> bool) = if blocks || !closed {
-        (|verdict, _| verdict == Verdict::Diagnostic, |verdict, closed| closed && verdict == Verdict::Block)
-    } else {
-        // The gate closes on a diagnostic verdict: those checks are why.
-        (|_, _| false, |verdict, _| verdict == Verdict::Diagnostic)
+    // Where the gate closes on a diagnostic verdict, the checks that gave it are why.
+    let closing = if audit.exit_code != 0 { audit.verdict } else { Verdict::Block };
+    let tests = |wanted: &str| -> Vec<String> {
+        let outcome = |verdict: Verdict| match verdict {
+            Verdict::Pass => "passed",
+            verdict if verdict >= closing => "failed",
+            Verdict::Diagnostic | Verdict::Block => "warned",
+        };
+        audit.checks.iter().filter(|check| outcome(check.verdict) == wanted).map(|check| check.id.clone()).collect()
     };
     let predicate = TestResult {
         result: result(audit.verdict, audit.exit_code).to_owned(),
@@ -346,9 +344,9 @@ pub(super) fn test_result(statement: &Statement<PreferenceAudit>) -> Statement<T
             ),
             audit.audit.clone(),
         ],
-        passed_tests: tests(|verdict, _| verdict == Verdict::Pass),
-        warned_tests: tests(warned),
-        failed_tests: tests(failed),
+        passed_tests: tests("passed"),
+        warned_tests: tests("warned"),
+        failed_tests: tests("failed"),
     };
     Statement::new(statement.subject.clone(), TEST_RESULT, predicate)
 }
