@@ -1,7 +1,7 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
 use crate::commands::{
-    self, AuditOptions, Failure, Format, Requirement, Schema, SignOptions, StatisticsOptions, VerifyOptions,
+    self, AuditOptions, DiffFormat, Failure, Format, Requirement, Schema, SignOptions, StatisticsOptions, VerifyOptions,
 };
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -97,6 +97,24 @@ enum Command {
         #[arg(long, value_enum, default_value_t = AlgorithmArg::P256)]
         algorithm: AlgorithmArg,
     },
+    /// Compare two audits: what changed in the declarations, the log and the results
+    #[command(
+        after_help = "Exit codes: 0 nothing blocks, 1 a blocking regression, 2 a record cannot be read. The rules are those of \
+                      change-management in the older record's policy.\n\nExamples:\n  \
+                      counterweight diff accepted/report.json counterweight-report/report.json\n  \
+                      counterweight diff old.json new.json --format markdown > change.md"
+    )]
+    Diff {
+        /// The older record, or the report folder that holds it
+        #[arg(value_name = "OLD.json")]
+        old: PathBuf,
+        /// The newer record, or the report folder that holds it
+        #[arg(value_name = "NEW.json")]
+        new: PathBuf,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = DiffFormatArg::Text)]
+        format: DiffFormatArg,
+    },
     /// Make report.md and report.html again from report.json, byte for byte, without the logs
     #[command(after_help = "Examples:\n  counterweight render counterweight-report/report.json --out again\n  \
                             counterweight render report.json --out /tmp/for-the-committee")]
@@ -155,6 +173,9 @@ struct AuditArgs {
     /// What to print on standard output
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]
     format: FormatArg,
+    /// The record of an earlier audit: what changed since is shown, and judged by the check change-management
+    #[arg(long, value_name = "REPORT.json")]
+    baseline: Option<PathBuf>,
     /// The date that waivers and ages refer to, YYYY-MM-DD [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     as_of: Option<NaiveDate>,
@@ -246,6 +267,16 @@ enum FormatArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DiffFormatArg {
+    /// For a terminal
+    Text,
+    /// For a pull request or a ticket
+    Markdown,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum SchemaKind {
     /// The target regime
     Regime,
@@ -269,6 +300,7 @@ pub(crate) fn run() -> ExitCode {
             commands::sign(&SignOptions { folder, key, signer_cmd, role, report_key })
         }
         Command::Keygen { out, algorithm } => commands::keygen(&out, algorithm.into()),
+        Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Checks { format } => commands::list_checks(format.into()),
         Command::Explain { check } => commands::explain(&check),
@@ -302,6 +334,7 @@ impl From<AuditArgs> for AuditOptions {
             from_statistics: args.from_statistics,
             sign: args.sign,
             signer_cmd: args.signer_cmd,
+            baseline: args.baseline,
             quiet: args.quiet,
         }
     }
@@ -338,6 +371,16 @@ impl From<FormatArg> for Format {
         match format {
             FormatArg::Text => Format::Text,
             FormatArg::Json => Format::Json,
+        }
+    }
+}
+
+impl From<DiffFormatArg> for DiffFormat {
+    fn from(format: DiffFormatArg) -> DiffFormat {
+        match format {
+            DiffFormatArg::Text => DiffFormat::Text,
+            DiffFormatArg::Markdown => DiffFormat::Markdown,
+            DiffFormatArg::Json => DiffFormat::Json,
         }
     }
 }

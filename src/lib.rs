@@ -11,13 +11,15 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `attest`, `audit`, `report`, `verdict`, `checks`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
+//! `attest`, `audit`, `report`, `verdict`, `checks`, `change`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
 //! a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod attest;
 pub mod audit;
+pub mod change;
 pub mod checks;
 pub mod declare;
+pub mod estimate;
 pub mod logs;
 pub mod numeric;
 pub mod report;

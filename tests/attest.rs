@@ -292,6 +292,17 @@ fn a_report_remade_with_other_threads_elsewhere_on_another_day_is_the_same() {
     let (said, _) = text(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("the same record, byte for byte"), "{said}");
+    // Against a baseline, which the new report then replaces: it is found by its digest.
+    std::fs::copy(here.path("counterweight-report/report.json"), here.path("accepted.json")).unwrap();
+    assert_eq!(audit(&here, &["--baseline", REPORT]), 0);
+    let (code, said) = holds(&here, &["--recompute", "--inputs", ".", "--require", "inputs"]);
+    assert_eq!(code, 0, "{said}");
+    std::fs::remove_file(here.path("accepted.json")).unwrap();
+    let (code, said) = holds(&here, &["--inputs", "."]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("something else is in its place"), "{said}");
+    assert_eq!(holds(&here, &["--recompute"]).0, 1, "what was asked for and cannot be done does not hold");
+    assert_eq!(audit(&here, &[]), 0);
     // On another day: the recorded date counts, not today's.
     let keys = [key(&here, "team.pub.pem")];
     let target = here.path(REPORT);
@@ -367,7 +378,7 @@ fn an_older_signature_never_stays_beside_a_new_report() {
     sandbox.write(
         "missing.yaml",
         format!(
-            "{}\ncandidates:\n  - {{name: x, role: challenger, logp_a: p, logp_b: q, artifact: nowhere}}\n",
+            "{}\ncandidates:\n  - {{name: x, role: challenger, fit: {{model: tilt}}, artifact: nowhere}}\n",
             TELEMETRY_AUDIT
         ),
     );
@@ -447,8 +458,8 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     sandbox.write("models/longer/config.json", "{}");
     sandbox.write("models/longer/shards/0.bin", "weights");
     sandbox.write("models/judge.bin", "a model");
-    let candidates = "candidates:\n  - {name: longer, role: incumbent, logp_a: p, logp_b: q, artifact: models/longer}\n  \
-                      - {name: judge, role: challenger, logp_a: p, logp_b: q, artifact: models/judge.bin}\n";
+    let candidates = "candidates:\n  - {name: longer, role: incumbent, fit: {model: tilt}, artifact: models/longer}\n  \
+                      - {name: judge, role: challenger, fit: {model: tilt, seed: 7}, artifact: models/judge.bin}\n";
     sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{candidates}"));
     let output = sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet", "--sign", "team.pem"]);
     let (_, said) = text(&output);
@@ -457,6 +468,7 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     }
     let listing = format!("{}  config.json\n{}  shards/0.bin\n", sha256(b"{}"), sha256(b"weights"));
     let statement = payload(&envelopes(&sandbox)[0]);
+    assert_eq!(statement["predicate"]["seed"], serde_json::json!({"judge": 7, "longer": 0}));
     let digest = |name: &str| {
         let subjects = statement["subject"].as_array().unwrap();
         let subject = subjects.iter().find(|subject| subject["name"] == name).unwrap();

@@ -75,7 +75,7 @@ fn target_column() -> Pairs {
 fn blocks(log: &Log, skip: &[u64]) -> Result<Vec<Block>, Problems> {
     logs::scan(
         log,
-        &Request { what: "test", further: &[], identities: &[], skip },
+        &Request { what: "test", skip, ..Request::default() },
         &(),
         &Vec::new,
         &|all: &mut Vec<Block>, block| all.push(block.clone()),
@@ -977,15 +977,7 @@ fn thread_count_changes_nothing() {
                 lines.push(format!("merge of {} with {}", lines.len(), more.len()));
                 lines.extend(more);
             };
-            logs::scan(
-                &log,
-                &Request { what: "test", further: &[], identities: &[], skip: &[] },
-                &(),
-                &Vec::new,
-                &add,
-                &mut merge,
-            )
-            .unwrap()
+            logs::scan(&log, &Request { what: "test", ..Request::default() }, &(), &Vec::new, &add, &mut merge).unwrap()
         })
     };
     let one = trace(1);
@@ -1020,15 +1012,8 @@ fn progress_hears_of_every_row() {
     write_parquet(&folder.path("log.parquet"), example_columns(), 2);
     let log = folder.open("log.parquet", Pairs::Logged).unwrap();
     let count = Count::default();
-    logs::scan(
-        &log,
-        &Request { what: "test", further: &[], identities: &[], skip: &[] },
-        &count,
-        &|| (),
-        &|(), _| (),
-        &mut |(), ()| (),
-    )
-    .unwrap();
+    logs::scan(&log, &Request { what: "test", ..Request::default() }, &count, &|| (), &|(), _| (), &mut |(), ()| ())
+        .unwrap();
     assert_eq!(*count.0.lock().unwrap(), (Some(9), 9, 1));
 }
 

@@ -9,12 +9,15 @@
 mod architecture;
 mod arena;
 mod attest;
+mod change;
 mod cli;
 mod declare;
 mod degenerate;
+mod estimate;
 mod evidence;
 mod logs;
 mod matrix;
+mod newton;
 mod overlap;
 mod people;
 mod properties;

@@ -2,14 +2,16 @@
 //! The diagonal fires; what else fires is explained in the pages of the checks (a missing row thins its cell, say).
 
 use crate::overlap::with_table;
-use crate::support::{Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME};
+use crate::support::{AS_OF, Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME};
+use counterweight::audit::{Against, Baseline, Input, audit_against};
+use counterweight::declare::load;
 use counterweight::report::{Report, Status, Verdict};
 use counterweight::simulate::{Defect, World, columns, plant, rows};
 
 const ROWS: usize = 6000;
 const SEED: u64 = 11;
 
-fn audit(defect: Option<&Defect>, regime: &str) -> Report {
+fn audit(defect: Option<&Defect>, regime: &str, changed: Option<&str>) -> Report {
     let mut log = rows(&World::telemetry(), ROWS, SEED);
     if let Some(defect) = defect {
         plant(&mut log, defect, SEED);
@@ -19,7 +21,18 @@ fn audit(defect: Option<&Defect>, regime: &str) -> Report {
     sandbox.write("regime.yaml", regime);
     // Without `columns:` the canonical names apply, so that a log may lack one.
     sandbox.write("audit.yaml", without_columns(TELEMETRY_AUDIT));
-    sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{defect:?}: {problems}"))
+    let audit = |against: Against<'_>| {
+        let declaration = load(&sandbox.path("audit.yaml"), &[]).unwrap();
+        audit_against(&declaration, Input::Rows, against, AS_OF.parse().unwrap(), &())
+            .unwrap_or_else(|problems| panic!("{defect:?}: {problems}"))
+            .report
+    };
+    let Some(changed) = changed else { return audit(Against::default()) };
+    // The clean audit is the baseline; what is planted is the change.
+    let report = audit(Against::default());
+    sandbox.write("regime.yaml", changed);
+    let baseline = Baseline { name: "baseline.json".to_owned(), sha256: "00".repeat(32), bytes: 0, report };
+    audit(Against { baseline: Some(&baseline) })
 }
 
 fn without_columns(audit: &str) -> String {
@@ -44,6 +57,8 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
     let cell = |domain: &str, user: &str| vec![domain.to_owned(), user.to_owned()];
     let defects: Vec<(&str, &str, Option<Defect>)> = vec![
         ("clean", "", None),
+        ("clean, against itself", "", None),
+        ("regime changed, same version", "change-management", None),
         ("propensity missing, 1 %", "propensity-completeness", Some(Defect::MissingPropensity(0.01))),
         ("propensity missing, all", "propensity-completeness", Some(Defect::MissingPropensity(1.0))),
         ("propensity NaN", "propensity-completeness", Some(Defect::NanPropensity(0.01))),
@@ -118,7 +133,13 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
     for (name, caught_by, defect) in &defects {
         // Only a regime that states p_O can be contradicted by the counts.
         let regime = if name.ends_with("p_O declared") { &declared } else { TELEMETRY_REGIME };
-        let report = audit(defect.as_ref(), regime);
+        let silently = TELEMETRY_REGIME.replace("casual: 0.5, expert: 0.5", "casual: 0.45, expert: 0.55");
+        let changed = match *name {
+            "clean, against itself" => Some(TELEMETRY_REGIME),
+            "regime changed, same version" => Some(silently.as_str()),
+            _ => None,
+        };
+        let report = audit(defect.as_ref(), regime, changed);
         let statuses: String = report.checks.iter().map(|check| letter(check.status)).collect();
         let verdict = match report.verdict {
             Verdict::Pass => "pass",

@@ -313,6 +313,9 @@ fn block(rows: &[(u8, f64, Moment)]) -> Block {
         generators: None,
         keys: BTreeMap::new(),
         identities: BTreeMap::new(),
+        sums: BTreeMap::new(),
+        lists: BTreeMap::new(),
+        column_keys: BTreeMap::new(),
         missing: BTreeMap::new(),
     }
 }

@@ -7,21 +7,21 @@ use counterweight::numeric::{
 use counterweight::weights::summarize_values;
 use serde_json::Value;
 
-fn reference(name: &str) -> Value {
+pub(crate) fn reference(name: &str) -> Value {
     let path = format!("{}/tests/reference/{name}.json", env!("CARGO_MANIFEST_DIR"));
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().unwrap().iter().map(number).collect()
 }
 
 #[track_caller]
-fn assert_close(actual: f64, expected: f64, tolerance: f64, what: &str) {
+pub(crate) fn assert_close(actual: f64, expected: f64, tolerance: f64, what: &str) {
     let error = (actual - expected).abs() / expected.abs().max(1e-300);
     assert!(
         error <= tolerance || actual.to_bits() == expected.to_bits(),

@@ -237,6 +237,9 @@ fn regime() -> RegimeRecord {
             id: "pair-sampler@1.4.0".into(),
             description: "mixture of a uniform and a length-tilted pair, drawn without replacement".into(),
             max_pair_ratio: Some(2.858),
+            symmetric: false,
+            adaptive: false,
+            generators: None,
             rows: None,
         }],
         critical: vec![BTreeMap::from([("user_type".into(), "concise".into())])],
@@ -302,6 +305,7 @@ fn fixture() -> Report {
             version: "1.0.0".into(),
             sha256: "2e".repeat(32),
             fingerprint: "5b".repeat(32),
+            limits: Vec::new(),
         },
         audit: AuditRecord {
             sha256: "0a".repeat(32),
@@ -312,12 +316,14 @@ fn fixture() -> Report {
             selection: Some("every comparison shown was labelled".into()),
         },
         inputs: inputs(),
+        baseline: None,
         from_statistics: None,
         rows: Rows {
             read: 61_234,
             audited: 60_000,
             excluded: counts([("duplicate_id", 234), ("missing_covariate", 0), ("missing_label", 1_000)]),
             labels: counts([("a", 30_000), ("abstain", 1_200), ("b", 27_000), ("tie", 1_800)]),
+            mechanisms: None,
         },
         weights: Some(weights()),
         concentration: ConcentrationRecord {
@@ -331,6 +337,9 @@ fn fixture() -> Report {
         missing_pair_mass: None,
         checks: checks(),
         candidates_declared: vec!["longer".into(), "judge".into()],
+        evaluation: None,
+        candidates: Vec::new(),
+        comparisons: Vec::new(),
         waivers: vec![waiver("applied"), waiver("unused")],
     }
 }
@@ -345,7 +354,7 @@ fn degenerate() -> Report {
     report.settings.clear();
     report.inputs.clear();
     report.candidates_declared.clear();
-    report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new() };
+    report.rows = Rows { read: 0, audited: 0, excluded: BTreeMap::new(), labels: BTreeMap::new(), mechanisms: None };
     report.regime.resolved.clear();
     report.regime.mechanisms.clear();
     report.regime.critical.clear();
@@ -506,7 +515,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 12);
+        assert_eq!(links.len(), 14);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }

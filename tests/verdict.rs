@@ -225,5 +225,6 @@ fn policy(severity: Severity, when_not_logged: Option<Severity>, waivers: Vec<Wa
         checks: BTreeMap::from([("cell-support".to_owned(), own), ("waivers".to_owned(), waivers_check)]),
         clip: Vec::new(),
         waivers,
+        places: BTreeMap::new(),
     }
 }

@@ -3,16 +3,23 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod candidates;
+mod diff;
 mod people;
 mod record;
 
+pub use diff::diff;
+
+use crate::change::State;
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
+use crate::estimate::Comparisons;
 use crate::logs::{self, Log, LogFile, Progress};
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
-use crate::{statistics, verdict, weights};
+use crate::verdict::Judgement;
+use crate::{change, estimate, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -43,6 +50,39 @@ pub struct Audited {
     pub statistics: Collected,
 }
 
+/// The record of an earlier audit, to be held against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Baseline {
+    /// The name that reports show.
+    pub name: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The record.
+    pub report: Report,
+}
+
+/// What an audit is held against beside its policy.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Against<'a> {
+    /// An earlier audit.
+    pub baseline: Option<&'a Baseline>,
+}
+
+/// Audits what a declaration declares, held against its policy alone. See [`audit_against`].
+///
+/// # Errors
+/// Those of [`audit_against`].
+pub fn audit(
+    declaration: &Declaration,
+    input: Input<'_>,
+    as_of: NaiveDate,
+    progress: &dyn Progress,
+) -> Result<Audited, Problems> {
+    audit_against(declaration, input, Against::default(), as_of, progress)
+}
+
 /// Audits what a declaration declares.
 ///
 /// `as_of` is the date that waivers and ages refer to: an input, so that the same inputs give the same record.
@@ -51,9 +91,10 @@ pub struct Audited {
 /// Everything that keeps the audit from running: unreadable or malformed logs or statistics, columns that are not there,
 /// no rows, statistics that do not fit together or do not fit the declaration. A log that runs but does not support the
 /// target is no error: its record says block.
-pub fn audit(
+pub fn audit_against(
     declaration: &Declaration,
     input: Input<'_>,
+    against: Against<'_>,
     as_of: NaiveDate,
     progress: &dyn Progress,
 ) -> Result<Audited, Problems> {
@@ -72,7 +113,15 @@ pub fn audit(
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let evidence = Evidence {
+    let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let evaluation = comparisons.as_ref().map(|comparisons| {
+        let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
+        let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
+        let (responses, selected) = (log.as_ref().and_then(Log::responses), collected.statistics.inclusions.is_some());
+        estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
+        evaluation
+    });
+    let mut evidence = Evidence {
         regime,
         audit,
         mapped: &collected.conditions.columns,
@@ -82,11 +131,23 @@ pub fn audit(
         weights: &weights,
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
+        changes: None,
+        comparisons: comparisons.as_ref(),
+        evaluation: evaluation.as_ref(),
         as_of,
     };
-    let judgement = verdict::judge(&evidence, policy);
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
-    let report = record::record(declaration, (&collected, &files), &evidence, &judgement, &clipping);
+    let record = |evidence: &Evidence, judgement: &Judgement| {
+        record::record(declaration, (&collected, &files), evidence, judgement, &clipping, against)
+    };
+    // Both sides of the comparison are records, translated alike; this one's checks have not run yet.
+    let changes = against.baseline.map(|baseline| {
+        let so_far = State { results: None, ..report::state(&record(&evidence, &verdict::unjudged(policy, as_of))) };
+        change::compare(&report::state(&baseline.report), &so_far)
+    });
+    evidence.changes = changes.as_deref();
+    let judgement = verdict::judge(&evidence, policy);
+    let report = record(&evidence, &judgement);
     Ok(Audited { report, statistics: collected })
 }
 
@@ -110,6 +171,31 @@ fn groups(
     let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let context = weights::row_factors(&collected.statistics, &declaration.regime, weights);
     groups::collect(log, skip, &context, &declaration.audit.identify, progress).map(Some)
+}
+
+/// The third scan, for what candidates are judged on: without candidates, or without the rows, there is nothing to read.
+fn read_comparisons(
+    declaration: &Declaration,
+    log: Option<&Log>,
+    collected: &Collected,
+    weights: &weights::Weights,
+    progress: &dyn Progress,
+) -> Result<Option<Comparisons>, Problems> {
+    let Declaration { audit, regime, .. } = declaration;
+    let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(None) };
+    let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let context = weights::row_factors(&collected.statistics, regime, weights);
+    estimate::collect(log, audit, skip, (weights, &context), progress).map(Some)
+}
+
+/// What the candidates of a declaration are judged on, without the audit around it. `None` without candidates.
+///
+/// # Errors
+/// Those of [`audit`], from its scans.
+pub fn comparisons(declaration: &Declaration, progress: &dyn Progress) -> Result<Option<Comparisons>, Problems> {
+    let (log, collected) = scan(declaration, progress)?;
+    let weights = weights::weigh(&collected.statistics, &declaration.regime);
+    read_comparisons(declaration, Some(&log), &collected, &weights, progress)
 }
 
 /// Scans the logs that a declaration names, and keeps where the statistics come from.

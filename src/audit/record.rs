@@ -1,8 +1,9 @@
 //! Results into the frozen types of the record.
 
-use super::people;
+use super::{Against, Baseline, candidates, people};
+use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
-use crate::declare::{Declaration, FailOn, Levels, Observed, Regime, Severity};
+use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Regime, Severity};
 use crate::logs::Exclusion;
 use crate::numeric::NotAssessable;
 use crate::report::{self, CellKey, Report};
@@ -18,6 +19,7 @@ pub(super) fn record(
     evidence: &Evidence,
     judgement: &Judgement,
     clipping: &[(String, Clipped)],
+    against: Against<'_>,
 ) -> Report {
     let Declaration { audit, regime, policy, settings } = declaration;
     let from_statistics = match evidence.basis {
@@ -35,13 +37,14 @@ pub(super) fn record(
             FailOn::Diagnostic => "diagnostic".to_owned(),
         },
         settings: settings.clone(),
-        command: command(declaration, files, evidence),
+        command: command(declaration, files, evidence, against),
         regime: regime_record(regime, evidence),
         policy: report::PolicyRecord {
             name: policy.name.clone(),
             version: policy.version.to_string(),
             sha256: policy.source.sha256.clone(),
             fingerprint: policy.fingerprint.clone(),
+            limits: limits(policy),
         },
         audit: report::AuditRecord {
             sha256: audit.source.sha256.clone(),
@@ -54,7 +57,8 @@ pub(super) fn record(
                 .collect(),
             selection: audit.logs.selection.clone(),
         },
-        inputs: inputs(declaration, collected, files),
+        inputs: inputs(declaration, collected, files, against),
+        baseline: against.baseline.map(|baseline| baseline_record(baseline, evidence.changes.unwrap_or_default())),
         from_statistics,
         rows: rows(evidence),
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
@@ -65,11 +69,14 @@ pub(super) fn record(
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
         candidates_declared: audit.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+        evaluation: evidence.evaluation.map(candidates::evaluation),
+        candidates: evidence.evaluation.map_or_else(Vec::new, |own| candidates::candidates(own, evidence)),
+        comparisons: evidence.evaluation.map_or_else(Vec::new, candidates::comparisons),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }
 
-fn verdict(verdict: Verdict) -> report::Verdict {
+pub(super) fn verdict(verdict: Verdict) -> report::Verdict {
     match verdict {
         Verdict::Pass => report::Verdict::Pass,
         Verdict::Diagnostic => report::Verdict::Diagnostic,
@@ -78,12 +85,13 @@ fn verdict(verdict: Verdict) -> report::Verdict {
 }
 
 /// The command that makes the record again, from the folder of the audit file: no path of this machine in it.
-fn command(declaration: &Declaration, files: &[report::Input], evidence: &Evidence) -> String {
+fn command(declaration: &Declaration, files: &[report::Input], evidence: &Evidence, against: Against<'_>) -> String {
     let settings: String = declaration.settings.iter().map(|setting| format!(" --set {setting}")).collect();
     let names: String = files.iter().map(|file| format!(" {}", shell_word(&file.name))).collect();
     let statistics = if files.is_empty() { String::new() } else { format!(" --from-statistics{names}") };
     let audit = file_name(&declaration.audit.source.name);
-    format!("counterweight audit {audit}{statistics} --as-of {}{settings}", evidence.as_of)
+    let baseline = against.baseline.map_or(String::new(), |record| format!(" --baseline {}", shell_word(&record.name)));
+    format!("counterweight audit {audit}{statistics}{baseline} --as-of {}{settings}", evidence.as_of)
 }
 
 /// A name as one word of a POSIX shell.
@@ -135,6 +143,9 @@ fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
                 id: mechanism.id.clone(),
                 description: mechanism.description.clone(),
                 max_pair_ratio: mechanism.max_pair_ratio,
+                symmetric: mechanism.symmetric,
+                adaptive: mechanism.adaptive,
+                generators: mechanism.generators.clone(),
                 rows: counts.map(|counts| counts.rows.get(&mechanism.id).map_or(0, |counted| counted.rows)),
             })
             .collect(),
@@ -143,7 +154,43 @@ fn regime_record(regime: &Regime, evidence: &Evidence) -> report::RegimeRecord {
     }
 }
 
-fn inputs(declaration: &Declaration, collected: &Collected, files: &[report::Input]) -> Vec<report::Input> {
+fn limits(policy: &Policy) -> Vec<report::PolicyLimit> {
+    let number = |at: usize| u64::try_from(at).unwrap_or(u64::MAX);
+    let limit = |(check, key, value): (&str, &str, serde_json::Value)| {
+        let place = policy.places.get(check).and_then(|keys| keys.get(key));
+        let position = place.and_then(|place| place.position);
+        report::PolicyLimit {
+            check: check.to_owned(),
+            key: key.to_owned(),
+            value,
+            document: place.map_or_else(|| policy.source.name.clone(), |place| place.document.clone()),
+            shipped: place.is_some_and(|place| place.shipped),
+            line: position.map(|(line, _)| number(line)),
+            column: position.map(|(_, column)| number(column)),
+        }
+    };
+    policy.limits().map(limit).collect()
+}
+
+/// The baseline and what changed since.
+fn baseline_record(baseline: &Baseline, changes: &[Change]) -> report::BaselineRecord {
+    let Report { as_of, verdict, regime, policy, .. } = &baseline.report;
+    report::BaselineRecord {
+        sha256: baseline.sha256.clone(),
+        as_of: as_of.clone(),
+        verdict: *verdict,
+        regime: format!("{} {}", regime.name, regime.version),
+        policy: format!("{} {}", policy.name, policy.version),
+        changes: changes.iter().map(report::change_record).collect(),
+    }
+}
+
+fn inputs(
+    declaration: &Declaration,
+    collected: &Collected,
+    files: &[report::Input],
+    against: Against<'_>,
+) -> Vec<report::Input> {
     let Declaration { audit, regime, policy, .. } = declaration;
     let document = |role: &str, name: String, source: &crate::declare::Source| report::Input {
         role: role.to_owned(),
@@ -162,6 +209,13 @@ fn inputs(declaration: &Declaration, collected: &Collected, files: &[report::Inp
     } else {
         inputs.extend_from_slice(files);
     }
+    inputs.extend(against.baseline.map(|baseline| report::Input {
+        role: "baseline".to_owned(),
+        name: baseline.name.clone(),
+        sha256: baseline.sha256.clone(),
+        bytes: baseline.bytes,
+        rows: None,
+    }));
     inputs
 }
 
@@ -189,6 +243,10 @@ fn rows(evidence: &Evidence) -> report::Rows {
             .map(|reason| (reason.name().to_owned(), statistics.excluded_for(reason)))
             .collect(),
         labels: labels.into_iter().map(|(label, n)| (label.to_owned(), n)).collect(),
+        mechanisms: statistics
+            .mechanisms
+            .as_ref()
+            .map(|counts| counts.rows.iter().map(|(id, counted)| (id.clone(), counted.rows)).collect()),
     }
 }
 

@@ -41,6 +41,12 @@ impl Finding {
         let remedy = (status != Status::Pass).then(|| remedy.to_owned());
         Finding { status, message, measures, remedy, not_logged: false }
     }
+
+    /// A question that the declaration makes meaningless, and why.
+    pub fn not_applicable(why: &str) -> Finding {
+        let message = why.to_owned();
+        Finding { status: Status::NotApplicable, message, measures: Vec::new(), remedy: None, not_logged: false }
+    }
 }
 
 /// The worst that measures say.

@@ -4,7 +4,10 @@
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
 mod annotator_integrity;
+mod candidate_completeness;
+mod candidates;
 mod cell_support;
+mod change_management;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
@@ -13,12 +16,16 @@ mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
 mod mechanism_provenance;
+mod observational_reversal;
 mod observed_masses;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod rank_stability;
 mod regime_declaration;
 mod required_fields;
+mod slice_regression;
+mod target_regression;
 mod unsupported_target_mass;
 mod weight_concentration;
 mod weight_tails;
@@ -26,7 +33,9 @@ mod weight_tails;
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
+use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
+use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
@@ -63,6 +72,8 @@ pub enum Need {
     /// That all rows were scanned together. Without it a check can fail, but neither pass nor warn: what lies between two
     /// scans is not known.
     OneScan,
+    /// Declared candidates: without any the check is not applicable. And the rows, to judge them on.
+    Candidates,
 }
 
 /// What an audit works from.
@@ -98,13 +109,20 @@ pub struct Evidence<'a> {
     pub calibration: Option<&'a Calibration>,
     /// Sums by prompt, annotator and user; `None` when none of them is mapped.
     pub groups: Option<&'a Groups>,
+    /// What changed since the baseline, the results of checks left out; `None` without a baseline.
+    pub changes: Option<&'a [Change]>,
+    /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
+    pub comparisons: Option<&'a Comparisons>,
+    /// What they say about the candidates with log-probabilities.
+    pub evaluation: Option<&'a Evaluation>,
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 18] = [
+pub static CHECKS: [&Check; 24] = [
     &regime_declaration::CHECK,
+    &change_management::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
@@ -122,6 +140,11 @@ pub static CHECKS: [&Check; 18] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &candidate_completeness::CHECK,
+    &target_regression::CHECK,
+    &slice_regression::CHECK,
+    &observational_reversal::CHECK,
+    &rank_stability::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.
@@ -130,6 +153,9 @@ pub const WAIVERS_PAGE: &str = include_str!("../../docs/checks/waivers.md");
 /// Runs one check: its needs first, then itself; what cannot be computed becomes an undetermined finding here.
 pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding {
     let limits = Limits(&policy.limits);
+    if check.needs.contains(&Need::Candidates) && evidence.audit.candidates.is_empty() {
+        return Finding::not_applicable("no candidate is declared");
+    }
     let unmet = check.needs.iter().find_map(|need| unmet(*need, evidence));
     if let Some(unmet) = unmet {
         return Finding::from(unmet);
@@ -198,6 +224,7 @@ fn unmet(need: Need, evidence: &Evidence) -> Option<Undetermined> {
             not_logged: false,
             measures: Vec::new(),
         }),
+        Need::Candidates if evidence.comparisons.is_none() => Some(needs_rows(Vec::new())),
         _ => None,
     }
 }
@@ -211,6 +238,14 @@ impl Limits<'_> {
     fn number(&self, key: &'static str) -> Result<f64, Undetermined> {
         match self.0.get(key) {
             Some(Limit::Number(value)) => Ok(*value),
+            _ => Err(Undetermined::missing_limit(key)),
+        }
+    }
+
+    /// The word under that name.
+    fn text(&self, key: &'static str) -> Result<&str, Undetermined> {
+        match self.0.get(key) {
+            Some(Limit::Text(text)) => Ok(text),
             _ => Err(Undetermined::missing_limit(key)),
         }
     }

@@ -3,15 +3,14 @@
 use super::progress::Terminal;
 use super::sign::signer;
 use super::statistics::{keep, relative_to};
-use super::{Failure, Format, print};
+use super::{Failure, Format, print, use_colour};
 use chrono::{NaiveDate, Utc};
 use counterweight::attest::statement::Resource;
 use counterweight::attest::{self, Signer};
-use counterweight::audit::{Input, StatisticsFile};
+use counterweight::audit::{Against, Baseline, Input, StatisticsFile};
 use counterweight::logs::Progress;
 use counterweight::report::Report;
 use counterweight::{declare, report};
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// What `audit` is told.
@@ -35,6 +34,8 @@ pub(crate) struct AuditOptions {
     pub(crate) sign: Option<PathBuf>,
     /// The command that signs; `sign` is its public key then.
     pub(crate) signer_cmd: Option<String>,
+    /// The record of an earlier audit to be held against.
+    pub(crate) baseline: Option<PathBuf>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -55,7 +56,9 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
     // Before the long part, so that what cannot be signed is known at once.
     let artifacts = if signer.is_some() { attest::artifacts(&declaration.audit).map_err(failed)? } else { Vec::new() };
-    let audited = counterweight::audit::audit(&declaration, input, as_of, progress)?;
+    let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
+    let against = Against { baseline: baseline.as_ref() };
+    let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     let mut kept = Vec::new();
     if let Some(path) = &options.statistics {
         keep(&audited.statistics, path)?;
@@ -73,6 +76,16 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     Ok(u8::from(audited.report.exit_code != 0))
 }
 
+/// Reads the baseline: a record, or the report folder that holds it.
+fn read_baseline(folder: &Path, path: &Path) -> Result<Baseline, Failure> {
+    let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
+    let report = super::diff::read_record(&path)?;
+    let unreadable = |error: std::io::Error| Failure(format!("error: cannot read {}: {error}", path.display()));
+    let sha256 = counterweight::logs::digest(&path).map_err(unreadable)?;
+    let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
+    Ok(Baseline { name: relative_to(folder, &path), sha256, bytes, report })
+}
+
 fn beside(audit: &Path) -> PathBuf {
     audit.parent().unwrap_or(Path::new("")).join("counterweight-report")
 }
@@ -86,9 +99,7 @@ fn answer(options: &AuditOptions, record: &Report, out: &Path, signer: Option<&S
         Format::Json => print(&report::to_json(record)),
         Format::Text if options.quiet => Ok(()),
         Format::Text => {
-            let colour =
-                std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            let summary = report::summary_text(record, colour, 80);
+            let summary = report::summary_text(record, use_colour(), 80);
             let signed = signer.map_or(String::new(), |signer| {
                 format!("Signed by the key SHA256\n  {}\n", signer.verifying_key().fingerprint())
             });

@@ -2,6 +2,7 @@
 
 mod audit;
 mod checks;
+mod diff;
 mod keygen;
 mod progress;
 mod sign;
@@ -10,6 +11,7 @@ mod verify;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
+pub(crate) use diff::{DiffFormat, diff};
 pub(crate) use keygen::keygen;
 pub(crate) use sign::{SignOptions, sign};
 pub(crate) use statistics::{StatisticsOptions, statistics};
@@ -18,7 +20,7 @@ pub(crate) use verify::{Requirement, VerifyOptions, verify};
 use counterweight::declare::{self, DocumentKind};
 use counterweight::report;
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -70,12 +72,14 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Whether standard output is a terminal that wants colours.
+fn use_colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// `counterweight render`.
 pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
-    let name = record.display().to_string();
-    let text =
-        std::fs::read_to_string(record).map_err(|error| Failure(format!("error: cannot read {name}: {error}")))?;
-    let report = report::from_json(&text, &name)?;
+    let report = diff::read_record(record)?;
     if out.is_dir() && !report::attestations(out).map_err(|error| Failure(format!("error: {error}")))?.is_empty() {
         let out = out.display();
         return Err(Failure(format!(

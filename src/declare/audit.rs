@@ -194,13 +194,17 @@ pub struct LabelWords {
     pub abstain: Vec<String>,
 }
 
-/// The columns of one policy's log-probabilities of the two responses, in nats.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where one policy's log-probabilities of the two responses come from: the log, the responses file, or both (then rows
+/// take the log's). In nats, of the whole response.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogProbabilities {
-    /// Column of log pi(a).
-    pub logp_a: String,
-    /// Column of log pi(b).
-    pub logp_b: String,
+    /// The log's columns of log pi(a) and log pi(b): sums, or lists of the tokens' log-probabilities, which are summed.
+    pub log: Option<(String, String)>,
+    /// The column of the responses file, looked up by response.
+    pub responses: Option<String>,
+    /// The log's columns of how many tokens each response has, where `log` holds means per token: sums are means times
+    /// these.
+    pub tokens: Option<(String, String)>,
 }
 
 /// One candidate policy.
@@ -248,7 +252,7 @@ pub(super) fn shape() -> Shape {
             "The policy document, relative to this one, or a shipped name; `standard` unless said.",
         ),
         must("logs", logs_shape(), "Which logs, and how to read them.", "logs: {path: logs.parquet}"),
-        may("reference", fields(log_probability_fields(true)), "The reference policy's log-probability columns."),
+        may("reference", fields(log_probability_fields()), "The reference policy's log-probability columns."),
         may("candidates", list(candidate_shape(), 0), "The candidate policies."),
         may(
             "report",
@@ -297,13 +301,23 @@ fn labels_shape() -> Shape {
     ])
 }
 
-fn log_probability_fields(mandatory: bool) -> Vec<super::shape::Field> {
-    let (a, b) = ("Column of log pi(a), in nats.", "Column of log pi(b), in nats.");
-    if mandatory {
-        let (example_a, example_b) = ("logp_a: ref_logp_a", "logp_b: ref_logp_b");
-        return vec![must("logp_a", Shape::Text, a, example_a), must("logp_b", Shape::Text, b, example_b)];
-    }
-    vec![may("logp_a", Shape::Text, a), may("logp_b", Shape::Text, b)]
+fn log_probability_fields() -> Vec<super::shape::Field> {
+    let token_count = |key, which: &str| {
+        let about = format!("Column of the number of tokens of response {which}; mandatory with `form: mean`.");
+        may(key, Shape::Text, &about)
+    };
+    vec![
+        may("logp_a", Shape::Text, "The log's column of log pi(a), in nats: a sum or a list of the tokens'."),
+        may("logp_b", Shape::Text, "The log's column of log pi(b), in nats: a sum or a list of the tokens'."),
+        may("logp", Shape::Text, "The responses file's column of log pi, in nats, looked up by response."),
+        may(
+            "form",
+            word("form", &["sum", "mean"]),
+            "Whether `logp_a` and `logp_b` are sums (unless said) or means per token.",
+        ),
+        token_count("tokens_a", "a"),
+        token_count("tokens_b", "b"),
+    ]
 }
 
 fn candidate_shape() -> Shape {
@@ -314,7 +328,7 @@ fn candidate_shape() -> Shape {
         may("fit", fit_shape(), "How to fit it, unless its log-probabilities are logged."),
         may("artifact", Shape::Text, "The file or folder that would be deployed."),
     ];
-    known.extend(log_probability_fields(false));
+    known.extend(log_probability_fields());
     fields(known)
 }
 
@@ -354,7 +368,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
         regime: text("regime")?,
         policy: text("policy").unwrap_or_else(|| "standard".to_owned()),
         logs: logs?,
-        reference: root.get("reference").and_then(|entry| read_log_probabilities(&entry.node)),
+        reference: read_reference(root, findings),
         candidates,
         identify: identify.iter().filter_map(|item| Role::from_name(item.text()?)).collect(),
     })
@@ -426,7 +440,76 @@ fn read_labels(node: &Node, findings: &mut Findings<'_>) -> Option<LabelWords> {
 
 fn read_log_probabilities(node: &Node) -> Option<LogProbabilities> {
     let text = |key: &str| node.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
-    Some(LogProbabilities { logp_a: text("logp_a")?, logp_b: text("logp_b")? })
+    let log = text("logp_a").zip(text("logp_b"));
+    let tokens = text("tokens_a").zip(text("tokens_b")).filter(|_| text("form").as_deref() == Some("mean"));
+    let found = LogProbabilities { log, responses: text("logp"), tokens };
+    (found.log.is_some() || found.responses.is_some()).then_some(found)
+}
+
+fn read_reference(root: &Node, findings: &mut Findings<'_>) -> Option<LogProbabilities> {
+    let Some(entry) = root.get("reference") else {
+        let logged = |item: &&Node| ["logp_a", "logp_b", "logp"].iter().any(|key| item.get(key).is_some());
+        let candidates = root.get("candidates").map_or(&[][..], |entry| entry.node.items());
+        if let Some(first) = candidates.iter().find(logged) {
+            let help = "a candidate's margin is against the reference: add, for example, `reference: {logp_a: ref_logp_a, \
+                        logp_b: ref_logp_b}`";
+            findings.add(
+                first.span,
+                "the candidate has log-probabilities and there is no `reference`",
+                Some(help.to_owned()),
+            );
+        }
+        return None;
+    };
+    let node = &entry.node;
+    if !node.entries().is_empty() {
+        check_columns(node, "the reference", findings);
+        if ["logp_a", "logp_b", "logp"].iter().all(|key| node.get(key).is_none()) {
+            let help = Some("give `logp_a` and `logp_b`, or `logp`".to_owned());
+            findings.add(node.span, "the reference has no log-probabilities", help);
+        }
+    }
+    read_log_probabilities(node)
+}
+
+/// Both columns or none, and means only where they are said to be means, with what turns them into sums.
+fn check_columns(node: &Node, whose: &str, findings: &mut Findings<'_>) {
+    for (one, other) in [("logp_a", "logp_b"), ("logp_b", "logp_a"), ("tokens_a", "tokens_b"), ("tokens_b", "tokens_a")]
+    {
+        if let (Some(entry), None) = (node.get(one), node.get(other)) {
+            let help = Some(format!("give both, `{one}` and `{other}`"));
+            findings.add(entry.span, &format!("{whose} has `{one}` and lacks `{other}`"), help);
+        }
+    }
+    let form = node.get("form").and_then(|entry| entry.node.text());
+    if let (Some("mean"), Some(entry)) = (form, node.get("form")) {
+        if node.get("tokens_a").is_none() && node.get("tokens_b").is_none() {
+            let help = "margins are of whole responses: name the columns of token counts as `tokens_a` and `tokens_b`, or log sums";
+            findings.add(entry.span, "means per token cannot be turned into sums", Some(help.to_owned()));
+        }
+        if let Some(entry) = node.get("logp").filter(|_| node.get("logp_a").is_none()) {
+            let help = Some("let the responses file hold sums, in nats".to_owned());
+            findings.add(entry.span, "means per token are read from the log alone, not from the responses file", help);
+        }
+    }
+    if form.is_none() {
+        let entries = ["logp_a", "logp_b", "logp"].into_iter().filter_map(|key| node.get(key));
+        for entry in entries.filter(|entry| entry.node.text().is_some_and(names_a_mean)) {
+            let help = "say `form: mean` (with `tokens_a` and `tokens_b`), or `form: sum` if the name misleads";
+            let column = quoted(entry.node.text().unwrap_or_default());
+            findings.add(
+                entry.span,
+                &format!("the column {column} sounds like a mean per token"),
+                Some(help.to_owned()),
+            );
+        }
+    }
+}
+
+/// Whether a column's name says that it holds a mean.
+fn names_a_mean(column: &str) -> bool {
+    let lower = column.to_lowercase();
+    lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| ["mean", "avg", "average"].contains(&part))
 }
 
 fn read_candidates(root: &Node, findings: &mut Findings<'_>) -> Vec<Candidate> {
@@ -452,7 +535,7 @@ fn read_candidate(node: &Node, findings: &mut Findings<'_>) -> Option<Candidate>
         name: text("name")?.to_owned(),
         incumbent: text("role")? == "incumbent",
         beta: node.get("beta").and_then(|entry| entry.node.number()),
-        log_probabilities: read_log_probabilities(node),
+        log_probabilities: read_log_probabilities(node).filter(|_| node.get("fit").is_none()),
         fit: node.get("fit").and_then(|entry| read_fit(&entry.node)),
         artifact: text("artifact").map(str::to_owned),
     })
@@ -460,15 +543,13 @@ fn read_candidate(node: &Node, findings: &mut Findings<'_>) -> Option<Candidate>
 
 /// A candidate's log-probabilities are logged or it is fitted, and not both.
 fn check_evidence(node: &Node, findings: &mut Findings<'_>) {
-    let help = Some("give either `logp_a` and `logp_b`, or `fit`".to_owned());
-    match (node.get("logp_a"), node.get("logp_b"), node.get("fit")) {
-        (None, None, Some(_)) | (Some(_), Some(_), None) => {}
-        (None, None, None) => {
-            findings.add(node.span, "the candidate has neither log-probabilities nor `fit`", help);
-        }
-        (_, _, Some(fit)) => findings.add(fit.span, "the candidate has both log-probabilities and `fit`", help),
-        (Some(one), None, None) => findings.add(one.span, "the candidate has `logp_a` and lacks `logp_b`", help),
-        (None, Some(one), None) => findings.add(one.span, "the candidate has `logp_b` and lacks `logp_a`", help),
+    let help = Some("give either `logp_a` and `logp_b` (or `logp`), or `fit`".to_owned());
+    let logged = ["logp_a", "logp_b", "logp"].iter().any(|key| node.get(key).is_some());
+    match (logged, node.get("fit")) {
+        (false, Some(_)) => {}
+        (false, None) => findings.add(node.span, "the candidate has neither log-probabilities nor `fit`", help),
+        (true, Some(fit)) => findings.add(fit.span, "the candidate has both log-probabilities and `fit`", help),
+        (true, None) => check_columns(node, "the candidate", findings),
     }
 }
 

@@ -40,6 +40,19 @@ pub struct Policy {
     pub clip: Vec<Cap>,
     /// The waivers, in the order written.
     pub waivers: Vec<Waiver>,
+    /// Where every severity and limit stands, by check and key: in the document whose word is the last.
+    pub places: BTreeMap<String, BTreeMap<String, Place>>,
+}
+
+/// Where a value of a policy stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// A shipped policy's name, a path as the documents write it (relative to the audit document), or `--set`.
+    pub document: String,
+    /// Whether that document is part of the program.
+    pub shipped: bool,
+    /// 1-based line and column of the key; `None` for `--set`.
+    pub position: Option<(usize, usize)>,
 }
 
 /// A cap on weights.
@@ -323,6 +336,10 @@ struct Draft {
     checks: BTreeMap<String, PartialCheck>,
     clip: Option<Vec<Cap>>,
     waivers: Vec<Waiver>,
+    /// Line and column of every key of every check.
+    positions: Vec<(String, String, (usize, usize))>,
+    /// The document's name as it is shown, and whether it is part of the program.
+    document: (String, bool),
 }
 
 /// What a document gives of one check.
@@ -409,12 +426,13 @@ fn read_chain(
             _ => None,
         };
         let mut problems = findings.finish();
-        let Some(draft) = draft.filter(|_| problems.is_empty()) else {
+        let Some(mut draft) = draft.filter(|_| problems.is_empty()) else {
             if problems.is_empty() {
                 problems.push(super::unreadable(&name));
             }
             return Err(problems);
         };
+        draft.document = shown(&name, is_root || (chain.is_empty() && path.is_none()), chain.last());
         chain.push(draft);
         next = match following {
             Some(Ok(Some(step))) => step,
@@ -427,6 +445,17 @@ fn read_chain(
             }
         };
     }
+}
+
+/// A document's name as it is shown, and whether it is part of the program: `extends` names a path relative to the
+/// document that says so.
+fn shown(name: &str, embedded: bool, extending: Option<&Draft>) -> (String, bool) {
+    let shipped = shipped_policies().iter().any(|(shipped, _)| *shipped == name);
+    if shipped && (embedded || extending.is_some()) {
+        return (name.to_owned(), true);
+    }
+    let beside = extending.and_then(|draft| Path::new(&draft.document.0).parent());
+    (beside.map_or_else(|| name.to_owned(), |folder| folder.join(name).display().to_string()), false)
 }
 
 /// The next document of a chain: its name, text and folder, and whether it is the root of all.
@@ -498,7 +527,15 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
         checks: checks.iter().map(check).collect::<Option<_>>()?,
         clip: root.get("frontier").and_then(|frontier| frontier.node.get("clip")).map(|clip| read_caps(&clip.node)),
         waivers: waivers.iter().map(read_waiver).collect::<Option<_>>()?,
+        positions: checks.iter().flat_map(positions).collect(),
+        document: (source.name.clone(), false),
     })
+}
+
+/// Where the keys of a check stand.
+fn positions(check: &yaml::Entry) -> impl Iterator<Item = (String, String, (usize, usize))> {
+    let of = |key: &yaml::Entry| (check.key.clone(), key.key.clone(), (key.span.line, key.span.column));
+    check.node.entries().iter().map(of)
 }
 
 fn read_caps(node: &Node) -> Vec<Cap> {
@@ -648,7 +685,13 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     let mut fail_on = FailOn::Block;
     let mut waivers = Vec::new();
     let mut clip = Vec::new();
+    let mut places: BTreeMap<String, BTreeMap<String, Place>> = BTreeMap::new();
     for draft in chain.iter().rev() {
+        for (id, key, position) in &draft.positions {
+            let (document, shipped) = draft.document.clone();
+            let place = Place { document, shipped, position: Some(*position) };
+            places.entry(id.clone()).or_default().insert(key.clone(), place);
+        }
         fail_on = draft.fail_on.unwrap_or(fail_on);
         waivers.extend(draft.waivers.iter().cloned());
         clip = draft.clip.clone().unwrap_or(clip);
@@ -659,7 +702,12 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     for setting in settings {
         match setting {
             Setting::FailOn(value) => fail_on = value,
-            Setting::Check(id, check) => overlay(checks.entry(id).or_default(), &check),
+            Setting::Check(id, check) => {
+                let set = || Place { document: SET.to_owned(), shipped: false, position: None };
+                let keys = keys(&check).map(|key| (key.to_owned(), set()));
+                places.entry(id.clone()).or_default().extend(keys);
+                overlay(checks.entry(id).or_default(), &check);
+            }
         }
     }
     let first = chain.into_iter().next()?;
@@ -679,9 +727,17 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         checks: checks?,
         clip,
         waivers,
+        places,
     };
     policy.fingerprint = fingerprint(&resolved(&policy));
     Some(policy)
+}
+
+/// The keys that a document or setting gives of a check.
+fn keys(check: &PartialCheck) -> impl Iterator<Item = &str> {
+    let severities = [("severity", check.severity), ("when_not_logged", check.when_not_logged)];
+    let given = severities.into_iter().filter_map(|(key, value)| value.map(|_| key));
+    given.chain(check.limits.keys().map(String::as_str))
 }
 
 fn overlay(below: &mut PartialCheck, above: &PartialCheck) {
@@ -713,6 +769,18 @@ fn resolved(policy: &Policy) -> Json {
         "checks": policy.checks.iter().map(check).collect::<BTreeMap<_, _>>(),
         "waivers": policy.waivers.iter().map(waiver_json).collect::<Vec<_>>(),
     })
+}
+
+impl Policy {
+    /// Every severity and limit by check and key, as JSON: numbers, words, lists of them.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, &str, Json)> {
+        self.checks.iter().flat_map(|(id, check)| {
+            let severity = ("severity", json!(check.severity.name()));
+            let softer = check.when_not_logged.map(|severity| ("when_not_logged", json!(severity.name())));
+            let limits = check.limits.iter().map(|(key, limit)| (key.as_str(), limit_json(limit)));
+            [severity].into_iter().chain(softer).chain(limits).map(move |(key, value)| (id.as_str(), key, value))
+        })
+    }
 }
 
 fn limit_json(limit: &Limit) -> Json {

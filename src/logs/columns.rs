@@ -5,7 +5,7 @@
 
 use super::files::Opened;
 use super::{LogFile, problem};
-use crate::declare::{LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use crate::declare::{Audit, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a decoded column is used for; of several uses the greatest counts.
@@ -186,6 +186,81 @@ pub(super) fn map(
     Mapping { mapped, plan }
 }
 
+/// Checks the columns that evaluating candidates needs beyond those of every audit: log-probabilities, token counts,
+/// features, and what rows are clustered by.
+pub(super) fn check_evaluation(
+    audit: &Audit,
+    mapped: &BTreeMap<Role, String>,
+    files: &[LogFile],
+    opened: &[Opened],
+    problems: &mut Vec<Problem>,
+) {
+    if audit.candidates.is_empty() {
+        return;
+    }
+    let mut needed: BTreeMap<String, (String, bool)> = BTreeMap::new();
+    let mut need = |column: &str, purpose: &str, lists: bool| {
+        needed.entry(column.to_owned()).or_insert_with(|| (purpose.to_owned(), lists));
+    };
+    let policies =
+        audit.candidates.iter().filter_map(|c| Some((format!("of {}", c.name), c.log_probabilities.as_ref()?)));
+    for (whose, logp) in policies.chain(audit.reference.iter().map(|r| ("of the reference".to_owned(), r))) {
+        for (a, b) in logp.log.iter() {
+            [a, b].into_iter().for_each(|column| need(column, &format!("log-probabilities {whose}"), true));
+        }
+        for (a, b) in logp.tokens.iter() {
+            [a, b].into_iter().for_each(|column| need(column, &format!("token counts {whose}"), false));
+        }
+    }
+    for candidate in &audit.candidates {
+        if let Some((a, b)) = candidate.fit.as_ref().and_then(|fit| fit.features.as_ref()) {
+            let purpose = format!("features for {}", candidate.name);
+            [a, b].into_iter().for_each(|name| need(&role_or_column(name, mapped), &purpose, true));
+        }
+    }
+    for (file, opened) in files.iter().zip(opened).filter(|(_, opened)| !opened.columns.is_empty()) {
+        for (column, (purpose, lists)) in &needed {
+            check_evaluation_column(file, opened, column, (purpose, *lists), problems);
+        }
+        for name in &audit.logs.cluster {
+            let column = role_or_column(name, mapped);
+            if !opened.columns.contains(&column) {
+                problems.push(missing_column(&file.name, &column, "rows are clustered by it", &opened.columns));
+            }
+        }
+    }
+}
+
+fn check_evaluation_column(
+    file: &LogFile,
+    opened: &Opened,
+    column: &str,
+    (purpose, lists): (&str, bool),
+    problems: &mut Vec<Problem>,
+) {
+    if !opened.columns.iter().any(|name| name == column) {
+        problems.push(missing_column(&file.name, column, purpose, &opened.columns));
+        return;
+    }
+    let Some(data_type) = opened.footer.as_ref().and_then(|footer| footer.data_type(column)) else { return };
+    let usable = is_number_or_text(data_type) || lists && holds_list_of_numbers(data_type);
+    if !usable {
+        let message = format!("column `{column}` holds {data_type}, where numbers are needed ({purpose})");
+        problems.push(problem(&file.name, message, "name another column, or convert this one"));
+    }
+}
+
+/// Whether a type is a list of numbers.
+pub(super) fn holds_list_of_numbers(data_type: &arrow::datatypes::DataType) -> bool {
+    use arrow::datatypes::DataType;
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            item.data_type().is_numeric() || item.data_type().is_null()
+        }
+        _ => false,
+    }
+}
+
 /// Two explicit forms of one quantity.
 fn conflicts(spec: &LogSpec, problems: &mut Vec<Problem>) {
     let named = |role| spec.columns.contains_key(&role);
@@ -222,7 +297,7 @@ fn roles(spec: &LogSpec, available: &BTreeSet<&str>) -> BTreeMap<Role, String> {
 }
 
 /// The column of the role with this name, else the column with this name.
-fn role_or_column(name: &str, mapped: &BTreeMap<Role, String>) -> String {
+pub(super) fn role_or_column(name: &str, mapped: &BTreeMap<Role, String>) -> String {
     Role::from_name(name).and_then(|role| mapped.get(&role)).map_or(name, String::as_str).to_owned()
 }
 

@@ -3,7 +3,7 @@
 //! Text that is empty, `NA`, `NaN` or `null` is missing, whatever column it stands in; so is NaN where a floating-point
 //! column is read as text. Numbers keep NaN.
 
-use super::Codes;
+use super::{Codes, Lists};
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Int64Array, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
@@ -215,6 +215,76 @@ pub(super) fn numbers(array: &ArrayRef) -> Result<Float64Array, NumberError> {
         DataType::Boolean => Err(NumberError::Type(ArrowError::CastError("booleans are no numbers".to_owned()))),
         _ => parsed(&codes(array).map_err(NumberError::Type)?),
     }
+}
+
+/// An array as a list of numbers for every row: lists of numbers, text that holds a JSON list of them or one number, or
+/// numbers, each a list of one. A missing list is empty, a missing number NaN.
+///
+/// # Errors
+/// Every value (at most 20) that is text but neither missing nor a list of numbers; types that hold no numbers.
+pub(super) fn lists(array: &ArrayRef) -> Result<Lists, NumberError> {
+    let wrong =
+        |data_type: &DataType| NumberError::Type(ArrowError::CastError(format!("{data_type} is no list of numbers")));
+    match array.data_type() {
+        DataType::List(_) => nested(array.len(), |row| {
+            let lists = array.as_list::<i32>();
+            lists.is_valid(row).then(|| lists.value(row))
+        }),
+        DataType::LargeList(_) => nested(array.len(), |row| {
+            let lists = array.as_list::<i64>();
+            lists.is_valid(row).then(|| lists.value(row))
+        }),
+        DataType::FixedSizeList(..) => nested(array.len(), |row| {
+            let lists = array.as_fixed_size_list();
+            lists.is_valid(row).then(|| lists.value(row))
+        }),
+        other if other.is_nested() => Err(wrong(other)),
+        other if other.is_numeric() => {
+            let values = numbers(array)?;
+            Ok(Lists {
+                ends: (1..=values.len()).collect(),
+                values: values.iter().map(|v| v.unwrap_or(f64::NAN)).collect(),
+            })
+        }
+        DataType::Boolean => Err(wrong(array.data_type())),
+        _ => parsed_lists(
+            &as_text(array).and_then(|text| strict_cast(&text, &DataType::Utf8)).map_err(NumberError::Type)?,
+        ),
+    }
+}
+
+fn nested(rows: usize, list: impl Fn(usize) -> Option<ArrayRef>) -> Result<Lists, NumberError> {
+    let mut lists = Lists::default();
+    for row in 0..rows {
+        if let Some(items) = list(row) {
+            lists.values.extend(numbers(&items)?.iter().map(|value| value.unwrap_or(f64::NAN)));
+        }
+        lists.ends.push(lists.values.len());
+    }
+    Ok(lists)
+}
+
+fn parsed_lists(text: &ArrayRef) -> Result<Lists, NumberError> {
+    let mut lists = Lists::default();
+    let mut problems = Vec::new();
+    for (row, text) in text.as_string::<i32>().iter().enumerate() {
+        match text.filter(|text| !is_missing(text)).map(|text| (text, list_of(text.trim()))) {
+            None => {}
+            Some((_, Some(values))) => lists.values.extend(values.into_iter().map(|value| value.unwrap_or(f64::NAN))),
+            Some((text, None)) => {
+                problems.push(NotANumber { row, text: text.to_owned() });
+                if problems.len() == super::MAX_PROBLEMS {
+                    break;
+                }
+            }
+        }
+        lists.ends.push(lists.values.len());
+    }
+    if problems.is_empty() { Ok(lists) } else { Err(NumberError::Values(problems)) }
+}
+
+fn list_of(text: &str) -> Option<Vec<Option<f64>>> {
+    if text.starts_with('[') { serde_json::from_str(text).ok() } else { Some(vec![Some(text.parse().ok()?)]) }
 }
 
 /// Parses each distinct text once.

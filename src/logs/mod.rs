@@ -27,6 +27,7 @@ mod table;
 mod write;
 
 pub use duplicates::duplicates;
+pub use responses::{ResponseKeys, Responses};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, write_csv, write_ndjson, write_parquet};
 
@@ -56,12 +57,24 @@ pub struct Log {
     plan: columns::Plan,
     /// The responses file, when the declaration made it necessary to read it.
     responses: Option<LogFile>,
+    /// Its rows, when candidates are declared.
+    response_rows: Option<Responses>,
 }
 
 impl Log {
-    /// The responses file, if the declaration made it necessary to read it (`pairs: {uniform: responses}`).
+    /// The responses file, if the declaration made it necessary to read it (`pairs: {uniform: responses}`, or candidates).
     pub fn responses_file(&self) -> Option<&LogFile> {
         self.responses.as_ref()
+    }
+
+    /// The rows of the responses file, where one is named and candidates are declared.
+    pub fn responses(&self) -> Option<&Responses> {
+        self.response_rows.as_ref()
+    }
+
+    /// The column of the role with this name, else the column with this name.
+    pub fn column(&self, name: &str) -> String {
+        columns::role_or_column(name, &self.mapped)
     }
 
     /// Whether a logged g_O is mapped in any form: plain, logarithm, or parts of the logarithm.
@@ -295,6 +308,42 @@ pub struct Block {
     pub identities: BTreeMap<Role, Vec<Option<u64>>>,
     /// How many rows lack a value, for each of the mapped roles prompt, response_a and response_b.
     pub missing: BTreeMap<Role, u64>,
+    /// Each row's number in the columns that the scan was asked to sum: the number itself, or the sum of a list. NaN where
+    /// there is none, or a list lacks one of its numbers.
+    pub sums: BTreeMap<String, Vec<f64>>,
+    /// Each row's list in the columns that the scan was asked for.
+    pub lists: BTreeMap<String, Lists>,
+    /// Each row's value, as a 64-bit key, in the columns that the scan was asked for.
+    pub column_keys: BTreeMap<String, Vec<Option<u64>>>,
+}
+
+/// A list of numbers for every row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Lists {
+    /// Where each row's numbers end in `values`.
+    pub ends: Vec<usize>,
+    /// The numbers of all rows, one row after the other; NaN where one is missing.
+    pub values: Vec<f64>,
+}
+
+impl Lists {
+    /// A row's numbers; empty where there are none.
+    pub fn row(&self, row: usize) -> &[f64] {
+        let start = row.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
+        let range = start.zip(self.ends.get(row).copied());
+        range.and_then(|(start, end)| self.values.get(start..end)).unwrap_or_default()
+    }
+
+    /// Each row's sum. NaN without numbers, and where one is missing, but for a first one: the first token of a text has
+    /// no predecessor, and programs that score texts write nothing for it.
+    pub fn sums(&self) -> Vec<f64> {
+        let sum = |row: usize| match self.row(row) {
+            [] => f64::NAN,
+            [first, rest @ ..] if first.is_nan() && !rest.is_empty() => rest.iter().sum(),
+            all => all.iter().sum(),
+        };
+        (0..self.ends.len()).map(sum).collect()
+    }
 }
 
 /// Which generators wrote the responses of a block's rows, and how likely the pair was.
@@ -355,7 +404,9 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
         problems.push(problem(&audit.logs.path, "the log holds no rows", "an audit needs at least one comparison"));
     }
     let columns::Mapping { mapped, mut plan } = columns::map(&audit.logs, regime, &files, &opened, &mut problems);
+    columns::check_evaluation(audit, &mapped, &files, &opened, &mut problems);
     let mut responses = None;
+    let mut response_rows = None;
     if let Some(prompts) = plan.uniform_prompts() {
         match responses::count(audit) {
             Ok((file, counts)) => {
@@ -365,11 +416,19 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
             Err(more) => problems.extend(more),
         }
     }
+    match responses::read_for_candidates(audit) {
+        Ok(None) => {}
+        Ok(Some((file, rows))) => {
+            responses = Some(file);
+            response_rows = Some(rows);
+        }
+        Err(more) => problems.extend(more),
+    }
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
     let columns = opened.first().map(|opened| opened.columns.clone()).unwrap_or_default();
-    Ok(Log { files, columns, mapped, opened, plan, responses })
+    Ok(Log { files, columns, mapped, opened, plan, responses, response_rows })
 }
 
 /// What a scan is for.
@@ -381,6 +440,13 @@ pub struct Request<'a> {
     pub further: &'a [Role],
     /// Roles whose values the blocks shall carry as 64-bit keys, as far as they are mapped: enough to tell values apart.
     pub identities: &'a [Role],
+    /// Columns whose numbers the blocks shall carry, each row's list of numbers summed.
+    pub sums: &'a [String],
+    /// Columns whose lists of numbers the blocks shall carry.
+    pub lists: &'a [String],
+    /// Columns whose values the blocks shall carry as 64-bit keys, and whether as the keys of texts whatever they hold, so
+    /// that they can be compared with the keys of another file.
+    pub column_keys: &'a [(String, bool)],
     /// Rows to exclude as [`Exclusion::DuplicateId`], ascending.
     pub skip: &'a [u64],
 }
@@ -400,7 +466,7 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut dyn FnMut(&mut A, A),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, skip } = *request;
+    let Request { what, further, identities, sums, lists, column_keys, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
@@ -410,11 +476,21 @@ pub fn scan<A: Send>(
             .into_iter()
             .map(|(role, column)| (role, columns::all_integers(&log.opened, &column), column))
             .collect(),
+        sums,
+        lists,
+        column_keys: column_keys
+            .iter()
+            .map(|(column, as_text)| (column.clone(), !as_text && columns::all_integers(&log.opened, column)))
+            .collect(),
     };
     let mut wanted = log.plan.scan_columns();
     let columns =
         extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
+    let columns = columns.chain(extra.column_keys.iter().map(|(column, _)| column));
     wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
+    for column in sums.iter().chain(lists) {
+        wanted.entry(column.clone()).or_insert(columns::Use::Whole);
+    }
     let source = fold::Source { files: &log.files, opened: &log.opened, wanted };
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
         let block = rows::judge(&log.plan, &extra, piece, skip)?;

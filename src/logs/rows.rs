@@ -6,7 +6,9 @@
 use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
-use super::{Block, Codes, Exclusion, Generators, Label, Moment, Outcome, PropensityState, failure, moments, problem};
+use super::{
+    Block, Codes, Exclusion, Generators, Label, Lists, Moment, Outcome, PropensityState, failure, moments, problem,
+};
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
 use arrow::datatypes::DataType;
@@ -25,18 +27,24 @@ const MISSING_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::MissingLabel
 const UNKNOWN_LABEL: JudgedLabel = (Label::Invalid, Some(Exclusion::UnknownLabel));
 
 /// What a scan wants of a block beyond what every audit needs.
-pub(super) struct Extra {
+pub(super) struct Extra<'a> {
     /// Roles and their columns, as codes.
     pub(super) further: Vec<(Role, String)>,
     /// Roles, whether every file holds them as integers, and their columns, as 64-bit keys.
     pub(super) identities: Vec<(Role, bool, String)>,
+    /// Columns of numbers, or of lists of numbers to be summed.
+    pub(super) sums: &'a [String],
+    /// Columns of lists of numbers.
+    pub(super) lists: &'a [String],
+    /// Columns, as 64-bit keys, and whether as those of integers.
+    pub(super) column_keys: Vec<(String, bool)>,
 }
 
 /// Judges every row of a piece. `skip` lists duplicate rows of the whole log, ascending.
 ///
 /// # Errors
 /// Text where a number belongs, values that have no text form.
-pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
+pub(super) fn judge(plan: &Plan, extra: &Extra<'_>, piece: &Piece<'_>, skip: &[u64]) -> Result<Block, Vec<Problem>> {
     let rows = piece.batch.num_rows();
     let (cell_of_row, cells) = cells(plan, piece)?;
     let (labels, label_faults) = labels(plan, piece)?;
@@ -81,7 +89,43 @@ pub(super) fn judge(plan: &Plan, extra: &Extra, piece: &Piece<'_>, skip: &[u64])
         keys: keys.collect::<Result<_, Vec<Problem>>>()?,
         identities: extra.identities.iter().map(identity).collect::<Result<_, Vec<Problem>>>()?,
         missing: missing(plan, piece)?,
+        sums: extra
+            .sums
+            .iter()
+            .map(|name| Ok((name.clone(), sums(piece, name)?)))
+            .collect::<Result<_, Vec<Problem>>>()?,
+        lists: extra
+            .lists
+            .iter()
+            .map(|name| Ok((name.clone(), lists(piece, name)?)))
+            .collect::<Result<_, Vec<Problem>>>()?,
+        column_keys: extra
+            .column_keys
+            .iter()
+            .map(|own| column_keys(piece, own))
+            .collect::<Result<_, Vec<Problem>>>()?,
     })
+}
+
+/// Each row's number, or the sum of its list.
+pub(super) fn sums(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Problem>> {
+    if column(piece, name)?.data_type().is_numeric() {
+        return Ok(numbers(piece, name)?.iter().map(|value| value.unwrap_or(f64::NAN)).collect());
+    }
+    Ok(lists(piece, name)?.sums())
+}
+
+/// Each row's list of numbers.
+pub(super) fn lists(piece: &Piece<'_>, name: &str) -> Result<Lists, Vec<Problem>> {
+    convert::lists(column(piece, name)?).map_err(|error| number_problems(piece, name, error, "a list of numbers"))
+}
+
+pub(super) fn column_keys(
+    piece: &Piece<'_>,
+    (name, integers): &(String, bool),
+) -> Result<(String, Vec<Option<u64>>), Vec<Problem>> {
+    let keys = convert::identities(column(piece, name)?, *integers).map_err(|e| unreadable(piece, name, &e))?;
+    Ok((name.clone(), keys))
 }
 
 fn exclude_duplicates(outcomes: &mut [Outcome], first_row: u64, skip: &[u64]) {
@@ -111,7 +155,7 @@ fn column<'a>(piece: &'a Piece<'_>, name: &str) -> Result<&'a ArrayRef, Vec<Prob
         .ok_or_else(|| failure(&piece.file.name, format!("column `{name}` was there and is gone"), ""))
 }
 
-fn codes(piece: &Piece<'_>, name: &str) -> Result<Codes, Vec<Problem>> {
+pub(super) fn codes(piece: &Piece<'_>, name: &str) -> Result<Codes, Vec<Problem>> {
     convert::codes(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))
 }
 
@@ -120,19 +164,23 @@ fn unreadable(piece: &Piece<'_>, name: &str, error: &arrow::error::ArrowError) -
     failure(&piece.file.name, message, "")
 }
 
-fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> {
-    convert::numbers(column(piece, name)?).map_err(|error| match error {
+pub(super) fn numbers(piece: &Piece<'_>, name: &str) -> Result<Float64Array, Vec<Problem>> {
+    convert::numbers(column(piece, name)?).map_err(|error| number_problems(piece, name, error, "a number"))
+}
+
+fn number_problems(piece: &Piece<'_>, name: &str, error: NumberError, what: &str) -> Vec<Problem> {
+    match error {
         NumberError::Type(error) => unreadable(piece, name, &error),
         NumberError::Values(values) => values
             .into_iter()
             .map(|value| {
                 let row = piece.row_in_file + value.row as u64 + 1;
                 let text = shortened(&value.text);
-                let message = format!("row {row}, column `{name}`: `{text}` is not a number");
-                problem(&piece.file.name, message, "write a number, or leave it empty where there is none")
+                let message = format!("row {row}, column `{name}`: `{text}` is not {what}");
+                problem(&piece.file.name, message, format!("write {what}, or leave it empty where there is none"))
             })
             .collect(),
-    })
+    }
 }
 
 fn moments_of(piece: &Piece<'_>, name: &str) -> Result<Vec<Moment>, Vec<Problem>> {

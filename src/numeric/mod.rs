@@ -1,16 +1,19 @@
 //! Plain numerical methods: f64 in, f64 out.
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
-//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted means. Must never: do I/O or know what its numbers mean.
+//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted
+//! means, ridge logistic regression. Must never: do I/O or know what its numbers mean.
 
 mod chi_squared;
 mod evidence;
 mod histogram;
 mod intervals;
 mod multiplicity;
+mod newton;
 mod pareto;
 mod proportion;
 mod quantile;
+mod student;
 mod sum;
 mod tail;
 mod weighted_mean;
@@ -20,11 +23,13 @@ pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of
 pub use histogram::RelativeHistogram;
 pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};
+pub use newton::{Logistic, LogisticFit, Unfit, fit_logistic, linear_scores, sigmoid, softplus};
 pub use pareto::{
     GeneralizedPareto, NotAssessable, ParetoK, fit_generalized_pareto, pareto_k, pareto_k_limit, tail_length,
 };
 pub use proportion::{ClusteredRatio, clustered_ratio, hoeffding_p_value};
 pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
+pub use student::{empirical_bernstein, t_quantile, t_tail};
 pub use sum::Sum;
 pub use tail::Tail;
 pub use weighted_mean::{WeightedMean, weighted_mean};

@@ -124,7 +124,7 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
 }
 
 /// The next of 1, 2 or 5 times a power of ten.
-fn round_step(rough: f64) -> f64 {
+pub(super) fn round_step(rough: f64) -> f64 {
     let power = 10.0_f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
     factor * power
@@ -208,12 +208,12 @@ impl LogScale {
 }
 
 /// An SVG figure on one line, so that it is one HTML block of the Markdown body.
-struct Svg {
+pub(super) struct Svg {
     text: String,
 }
 
 impl Svg {
-    fn open(height: f64, id: &str, title: &str, about: &str) -> Svg {
+    pub(super) fn open(height: f64, id: &str, title: &str, about: &str) -> Svg {
         let text = format!(
             "<figure><div class=\"scroll\" role=\"group\" aria-label=\"figure\" tabindex=\"0\">\
              <svg role=\"img\" aria-labelledby=\"{id}-t {id}-d\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\
@@ -224,34 +224,34 @@ impl Svg {
         Svg { text }
     }
 
-    fn close(mut self, caption: &str) -> String {
+    pub(super) fn close(mut self, caption: &str) -> String {
         // Writing to a String cannot fail.
         let _ = write!(self.text, "</svg></div><figcaption>{caption}</figcaption></figure>");
         self.text
     }
 
-    fn push(&mut self, element: &str) {
+    pub(super) fn push(&mut self, element: &str) {
         self.text.push_str(element);
     }
 
-    fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
+    pub(super) fn line(&mut self, from: (f64, f64), to: (f64, f64), class: &str) {
         let (x1, y1) = from;
         let (x2, y2) = to;
         self.push(&format!("<line class=\"{class}\" x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\"/>"));
     }
 
-    fn circle(&mut self, x: f64, y: f64) {
+    pub(super) fn circle(&mut self, x: f64, y: f64) {
         self.push(&format!("<circle class=\"logged\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5.5\"/>"));
     }
 
-    fn diamond(&mut self, x: f64, y: f64) {
+    pub(super) fn diamond(&mut self, x: f64, y: f64) {
         let (left, right, top, bottom) = (x - 4.5, x + 4.5, y - 4.5, y + 4.5);
         self.push(&format!(
             "<path class=\"target\" d=\"M{left:.1} {y:.1}L{x:.1} {top:.1}L{right:.1} {y:.1}L{x:.1} {bottom:.1}Z\"/>"
         ));
     }
 
-    fn text(&mut self, at: (f64, f64), anchor: &str, content: &str) {
+    pub(super) fn text(&mut self, at: (f64, f64), anchor: &str, content: &str) {
         let (x, y) = at;
         self.push(&format!("<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", xml(content)));
     }

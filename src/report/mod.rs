@@ -8,6 +8,8 @@
 //! from `report.json`. Whatever comes from outside (names, levels, paths, reasons) is escaped where it is written.
 
 mod assumptions;
+mod candidates;
+mod diff;
 mod escape;
 mod figures;
 mod folder;
@@ -15,9 +17,11 @@ mod format;
 mod json;
 mod record;
 mod render;
+mod state;
 mod summary;
 mod view;
 
+pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
 pub use folder::{
     CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, WriteError, add_file,
     attestations, report_files, write_files, write_folder,
@@ -25,4 +29,5 @@ pub use folder::{
 pub use json::{from_json, to_json};
 pub use record::*;
 pub use render::{RenderError, html, markdown};
+pub use state::{change_record, state};
 pub use summary::summary_text;

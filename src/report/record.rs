@@ -45,6 +45,9 @@ pub struct Report {
     pub audit: AuditRecord,
     /// Every file that was read: audit, regime, policy, log files, responses; or statistics files.
     pub inputs: Vec<Input>,
+    /// The record of an earlier audit that this one was held against, and what changed since; null without `--baseline`.
+    #[serde(default)]
+    pub baseline: Option<BaselineRecord>,
     /// Set when the audit was made from statistics files, not from the rows.
     pub from_statistics: Option<StatisticsRecord>,
     /// What became of every row.
@@ -65,8 +68,17 @@ pub struct Report {
     pub missing_pair_mass: Option<f64>,
     /// The checklist.
     pub checks: Vec<CheckRecord>,
-    /// The candidates that the audit document declares, by name. They are listed, not evaluated, by this version.
+    /// The candidates that the audit document declares, by name.
     pub candidates_declared: Vec<String>,
+    /// What all estimates about candidates share; null without candidates, and from statistics.
+    #[serde(default)]
+    pub evaluation: Option<EvaluationRecord>,
+    /// The candidates with log-probabilities, in the order declared.
+    #[serde(default)]
+    pub candidates: Vec<CandidateRecord>,
+    /// Every challenger with every incumbent, in the order declared.
+    #[serde(default)]
+    pub comparisons: Vec<ComparisonRecord>,
     /// Every waiver of the policy and what it did.
     pub waivers: Vec<WaiverRecord>,
 }
@@ -151,6 +163,15 @@ pub struct MechanismRecord {
     pub description: String,
     /// The declared bound on g_T/g_O.
     pub max_pair_ratio: Option<f64>,
+    /// Whether g_O(a, b) = g_O(b, a) is declared.
+    #[serde(default)]
+    pub symmetric: bool,
+    /// Whether g_O is declared to depend on earlier labels.
+    #[serde(default)]
+    pub adaptive: bool,
+    /// The declared pool of response generators.
+    #[serde(default)]
+    pub generators: Option<Vec<String>>,
     /// Rows that carry it; null when the log has no mechanism column.
     pub rows: Option<u64>,
 }
@@ -167,6 +188,29 @@ pub struct PolicyRecord {
     pub sha256: String,
     /// SHA-256 of the canonical JSON of the resolved policy.
     pub fingerprint: String,
+    /// Every severity and limit in force, and where it stands; by check, then key.
+    #[serde(default)]
+    pub limits: Vec<PolicyLimit>,
+}
+
+/// One severity or limit of the policy as resolved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyLimit {
+    /// The check.
+    pub check: String,
+    /// `severity`, `when_not_logged`, or the limit's name.
+    pub key: String,
+    /// A number, a word, or a list of either.
+    pub value: serde_json::Value,
+    /// The document that gives it: a shipped policy's name, a path relative to the audit document, or `--set`.
+    pub document: String,
+    /// Whether that document is part of the program.
+    pub shipped: bool,
+    /// The line of the key in that document, 1-based; null for `--set`.
+    pub line: Option<u64>,
+    /// The column of the key, 1-based; null for `--set`.
+    pub column: Option<u64>,
 }
 
 /// Declarations of the audit document.
@@ -187,7 +231,7 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// `audit`, `regime`, `policy`, `log`, `responses` or `statistics`.
+    /// `audit`, `regime`, `policy`, `log`, `responses`, `statistics` or `baseline`.
     pub role: String,
     /// The path as written.
     pub name: String,
@@ -197,6 +241,40 @@ pub struct Input {
     pub bytes: u64,
     /// Its rows, where it has rows.
     pub rows: Option<u64>,
+}
+
+/// An earlier audit, and what changed since.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaselineRecord {
+    /// SHA-256 of the record's bytes.
+    pub sha256: String,
+    /// Its date.
+    pub as_of: String,
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// Its regime's name and version.
+    pub regime: String,
+    /// Its policy's name and version.
+    pub policy: String,
+    /// What changed in the declarations and the log; checks that moved are seen with `counterweight diff`.
+    pub changes: Vec<ChangeRecord>,
+}
+
+/// One difference between two audits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRecord {
+    /// `verdict`, `regime`, `policy`, `waivers`, `mechanisms`, `rows`, `cells`, `weights`, `inputs`, `checks` or `candidates`.
+    pub about: String,
+    /// What changed.
+    pub item: String,
+    /// The value before; null where there was none.
+    pub before: Option<serde_json::Value>,
+    /// The value after; null where there is none.
+    pub after: Option<serde_json::Value>,
+    /// Which rule of change management it falls under; null where it is shown only.
+    pub rule: Option<String>,
 }
 
 /// What the statistics files say that they were made from. None of it was read by the audit.
@@ -221,6 +299,9 @@ pub struct Rows {
     pub excluded: BTreeMap<String, u64>,
     /// Labels of the audited rows: `a`, `b`, `tie`, `abstain`, `soft`.
     pub labels: BTreeMap<String, u64>,
+    /// Rows read by the mechanism that they name, declared or not; null when the log has no mechanism column.
+    #[serde(default)]
+    pub mechanisms: Option<BTreeMap<String, u64>>,
 }
 
 /// The weights w = p_T/p_O * g_T/g_O over the audited rows.
@@ -476,4 +557,196 @@ pub struct WaiverRecord {
     pub expires: String,
     /// `applied`, `expired`, `unused`, `too_long` or `over_broad`.
     pub state: String,
+}
+
+/// What all estimates about candidates share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluationRecord {
+    /// Labelled rows (a, b, tie or soft).
+    pub n: u64,
+    /// Kish's effective sample size of their weights.
+    pub n_eff: f64,
+    /// Target mass of the cells without a labelled row.
+    pub unsupported_target_mass: f64,
+    /// The largest weight that can occur by design; null where none is declared.
+    pub largest_weight: Option<f64>,
+    /// What rows are clustered by, and how many clusters there are.
+    pub clusters: Vec<ClusterRecord>,
+    /// How far target losses can lie from their weighted estimates, for all candidates at once; null without a largest weight.
+    pub finite_sample_bound: Option<BoundRecord>,
+}
+
+/// A grouping of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterRecord {
+    /// The role or column.
+    pub role: String,
+    /// How many groups.
+    pub count: u64,
+}
+
+/// The finite-sample bound on target losses in \[0, 1\].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BoundRecord {
+    /// By the largest weight and the size of the class.
+    pub by_largest_weight: f64,
+    /// By the second moment of the weights.
+    pub by_second_moment: f64,
+    /// Whether the smaller of the two is 1 or more: it then says nothing.
+    pub vacuous: bool,
+    /// Independent units: rows, or clusters.
+    pub units: f64,
+    /// Candidates.
+    pub class: u64,
+    /// The probability with which the bound may fail.
+    pub delta: f64,
+}
+
+/// An estimate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EstimateRecord {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its standard error, as `method` names it; null for one row or one cluster.
+    pub se: Option<f64>,
+    /// The 95 % interval that verdicts use, \[low, high\]; null where there is none.
+    pub ci: Option<[f64; 2]>,
+    /// How the estimate, its error and its interval were made.
+    pub method: String,
+    /// Standard error as if rows were independent.
+    pub se_by_row: Option<f64>,
+    /// Standard errors by each grouping, in the order of `evaluation.clusters`.
+    pub se_by_cluster: Vec<Option<f64>>,
+    /// The 95 % interval that holds at any sample size; null without a largest weight by design, or where it says nothing.
+    pub ci_any_n: Option<[f64; 2]>,
+    /// `ci` for the whole target, where part of it has no rows (Manski 1990); null where all of it has, or scores have no range.
+    pub ci_whole_target: Option<[f64; 2]>,
+    /// Rows of positive weight.
+    pub n: u64,
+    /// Kish's effective sample size of them.
+    pub n_eff: f64,
+}
+
+/// The scores of a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScoresRecord {
+    /// Agreement with the answers; a tie or an undecided candidate counts one half.
+    pub preference_accuracy: Option<EstimateRecord>,
+    /// Log-loss in nats; null without a declared beta.
+    pub log_loss: Option<EstimateRecord>,
+    /// Brier score; null without a declared beta.
+    pub brier: Option<EstimateRecord>,
+}
+
+/// One candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CandidateRecord {
+    /// Its name.
+    pub name: String,
+    /// `incumbent` or `challenger`.
+    pub role: String,
+    /// The temperature of its implicit reward.
+    pub beta: Option<f64>,
+    /// Labelled rows without its, or the reference's, log-probabilities.
+    pub missing: u64,
+    /// Rows in which it prefers neither response.
+    pub undecided: u64,
+    /// Under the declared target.
+    pub target: ScoresRecord,
+    /// As logged: every row counts the same.
+    pub observed: ScoresRecord,
+    /// Other estimators of the target preference accuracy.
+    pub estimators: Vec<EstimatorRecord>,
+    /// Calibration of its implied win rates under the target; null without a declared beta.
+    pub calibration: Option<CalibrationRecord>,
+    /// Mean shift of the preferred response's log-probability against the reference, in nats, under the target.
+    pub chosen_shift: Option<EstimateRecord>,
+    /// The same of the other response.
+    pub rejected_shift: Option<EstimateRecord>,
+    /// Target preference accuracy in each critical slice.
+    pub slices: Vec<SliceRecord>,
+    /// Target preference accuracy in each cell of the target.
+    pub cells: Vec<SliceRecord>,
+}
+
+/// One estimator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EstimatorRecord {
+    /// Its name, such as `cell form` or `clipped at p99`.
+    pub name: String,
+    /// What it gives; null where it does not apply.
+    pub estimate: Option<EstimateRecord>,
+    /// Why it does not apply.
+    pub note: Option<String>,
+}
+
+/// Predicted against observed win rates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationRecord {
+    /// Weighted mean distance of the two over the bins.
+    pub error: f64,
+    /// The bins that carry weight, by predicted probability that a is preferred.
+    pub bins: Vec<CalibrationBinRecord>,
+}
+
+/// One bin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CalibrationBinRecord {
+    /// Rows.
+    pub n: u64,
+    /// Share of the weight.
+    pub weight_share: f64,
+    /// Weighted mean prediction.
+    pub predicted: f64,
+    /// Weighted mean of the answers.
+    pub observed: f64,
+}
+
+/// An estimate within a slice or cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SliceRecord {
+    /// The slice.
+    pub slice: CellKey,
+    /// The estimate; null without rows of weight.
+    pub estimate: Option<EstimateRecord>,
+}
+
+/// One challenger with one incumbent, on the same rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ComparisonRecord {
+    /// The challenger.
+    pub challenger: String,
+    /// The incumbent.
+    pub incumbent: String,
+    /// Target preference accuracy, challenger minus incumbent.
+    pub difference: Option<EstimateRecord>,
+    /// The same as logged.
+    pub observed_difference: Option<EstimateRecord>,
+    /// Rows on which the two prefer different sides.
+    pub disagreements: u64,
+    /// The difference with clipped weights.
+    pub by_cap: Vec<CapRecord>,
+    /// The difference in each critical slice.
+    pub slices: Vec<SliceRecord>,
+}
+
+/// A difference with weights clipped at a cap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapRecord {
+    /// The cap as written.
+    pub clip: String,
+    /// The difference; null without weight.
+    pub difference: Option<f64>,
 }

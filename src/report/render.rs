@@ -25,7 +25,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 13] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section {
         id: "scope",
@@ -42,7 +42,13 @@ const SECTIONS: [Section; 11] = [
     Section { id: "checklist", title: "Checklist", template: include_str!("../../templates/checklist.md") },
     Section { id: "support", title: "Support", template: include_str!("../../templates/support.md") },
     Section { id: "weights", title: "Weights", template: include_str!("../../templates/weights.md") },
+    Section { id: "evaluation", title: "Target evaluation", template: include_str!("../../templates/evaluation.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
+    Section {
+        id: "changes",
+        title: "Changes since the baseline",
+        template: include_str!("../../templates/changes.md"),
+    },
     Section { id: "waivers", title: "Waivers", template: include_str!("../../templates/waivers.md") },
     Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
 ];

@@ -13,7 +13,7 @@ const NARROWEST: usize = 40;
 ///
 /// Widths are counted in characters.
 pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
-    let page = Page { colour, width: width.max(NARROWEST) };
+    let page = Page::new(colour, width);
     let mut lines = heading(report, &page);
     lines.push(String::new());
     let id_width = report.checks.iter().map(|check| clean(&check.id).chars().count()).max().unwrap_or(0).min(24);
@@ -131,18 +131,26 @@ fn verdict_colour(verdict: Verdict) -> &'static str {
     }
 }
 
-struct Page {
+/// A terminal's page.
+pub(super) struct Page {
     colour: bool,
-    width: usize,
+    /// Columns.
+    pub(super) width: usize,
 }
 
 impl Page {
-    fn paint(&self, text: &str, code: &str) -> String {
+    /// A page of so many columns.
+    pub(super) fn new(colour: bool, width: usize) -> Page {
+        Page { colour, width: width.max(NARROWEST) }
+    }
+
+    /// Text in a colour, where there are colours.
+    pub(super) fn paint(&self, text: &str, code: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
     }
 
     /// Lines of at most the page's width, every one indented; words longer than a line are broken.
-    fn wrap(&self, text: &str, indent: usize) -> Vec<String> {
+    pub(super) fn wrap(&self, text: &str, indent: usize) -> Vec<String> {
         let room = self.width.saturating_sub(indent).max(1);
         let margin = " ".repeat(indent);
         let mut lines = Vec::new();

@@ -1,9 +1,12 @@
 //! What the templates are given beside the record: words for its verdicts, rows in reading order, figures.
 
 use super::assumptions::{Assumption, register};
-use super::figures;
+use super::diff::value_of;
 use super::format;
-use super::record::{CellKey, CellRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict};
+use super::record::{
+    CellKey, CellRecord, ChangeRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict,
+};
+use super::{candidates, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -27,12 +30,17 @@ pub(super) struct View<'a> {
     masses: Folded<Mass<'a>>,
     cells: Folded<CellRow<'a>>,
     unsupported: usize,
+    changes: Folded<ChangeView<'a>>,
     assumptions: Vec<Assumption>,
     quantiles: Vec<(String, f64)>,
     outside: u64,
     target_form: &'static str,
     weight_figure: Option<String>,
     cell_figure: Option<String>,
+    evaluation_finding: String,
+    evaluation_figure: Option<String>,
+    flips: Vec<u64>,
+    slices: Folded<candidates::SliceRow>,
 }
 
 /// A verdict in words.
@@ -62,6 +70,16 @@ struct MeasureView<'a> {
     limit: Option<String>,
     key: Option<&'a str>,
     n: Option<u64>,
+}
+
+/// A change since the baseline as text.
+#[derive(Serialize)]
+struct ChangeView<'a> {
+    about: &'a str,
+    item: &'a str,
+    before: String,
+    after: String,
+    rule: Option<&'a str>,
 }
 
 /// A long table: the rows that are shown and those that are folded.
@@ -107,6 +125,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         masses: fold(report.regime.resolved.iter().map(|row| mass(covariates, row)).collect()),
         cells: fold(cells.iter().map(|record| CellRow { levels: levels(covariates, &record.cell), record }).collect()),
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
+        changes: fold(changes(report)),
         assumptions: register(report),
         quantiles: quantiles(report),
         outside: report
@@ -117,6 +136,10 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         target_form: target_form(&report.regime.target_form),
         weight_figure: report.weights.as_ref().filter(|_| html).and_then(figures::weight_distribution),
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
+        evaluation_finding: candidates::finding(report),
+        evaluation_figure: if html { candidates::figure(report) } else { None },
+        flips: candidates::flips(report),
+        slices: fold(candidates::slices(report)),
     }
 }
 
@@ -204,6 +227,19 @@ fn measure_view(measure: &MeasureRecord) -> MeasureView<'_> {
 
 fn mass<'a>(covariates: &[String], row: &'a ResolvedCell) -> Mass<'a> {
     Mass { levels: levels(covariates, &row.cell), mass: row.mass }
+}
+
+/// Those under a rule first.
+fn changes(report: &Report) -> Vec<ChangeView<'_>> {
+    let mut changes: Vec<&ChangeRecord> = report.baseline.iter().flat_map(|baseline| &baseline.changes).collect();
+    changes.sort_by_key(|change| change.rule.is_none());
+    let view = |change: &'_ ChangeRecord| [&change.before, &change.after].map(|value| value_of(change, value.as_ref()));
+    let row = |change| {
+        let [before, after] = view(change);
+        let ChangeRecord { about, item, rule, .. } = change;
+        ChangeView { about, item, before, after, rule: rule.as_deref() }
+    };
+    changes.into_iter().map(row).collect()
 }
 
 fn fold<T>(mut rows: Vec<T>) -> Folded<T> {

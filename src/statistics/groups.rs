@@ -123,8 +123,13 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<Groups, Problems> {
     let further: Vec<Role> = ROLES.into_iter().filter(|role| named.contains(role)).collect();
-    let request =
-        Request { what: "summing by prompt, annotator and user", further: &further, identities: &ROLES, skip };
+    let request = Request {
+        what: "summing by prompt, annotator and user",
+        further: &further,
+        identities: &ROLES,
+        skip,
+        ..Request::default()
+    };
     let cells: HashMap<&Levels, (u32, Factors)> =
         (0..).zip(&context.factors).map(|(index, (levels, factors))| (levels, (index, *factors))).collect();
     let add = |tables: &mut Tables, block: &Block| tables.add(block, &cells, context.pair_weighted);

@@ -58,6 +58,15 @@ pub fn calibrate(statistics: &Statistics, regime: &Regime) -> Option<Calibration
     Some(Calibration { bound, cells: cells.collect() })
 }
 
+/// The largest g_T/g_O that can occur by design: 1 under `pairs: logged`, else the bound that the mechanisms declare. `None`
+/// without one, and where rows were selected for labelling, whose weights no design bounds.
+pub fn largest_pair_ratio(statistics: &Statistics, regime: &Regime) -> Option<f64> {
+    if statistics.inclusions.is_some() {
+        return None;
+    }
+    if regime.pairs == Pairs::Logged { Some(1.0) } else { design_bound(statistics, regime) }
+}
+
 /// The largest `max_pair_ratio` of the mechanisms that drew the log's rows (of all declared ones where the log does not
 /// name them); `None` when one of them declares none.
 fn design_bound(statistics: &Statistics, regime: &Regime) -> Option<f64> {

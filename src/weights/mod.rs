@@ -11,7 +11,7 @@ mod sides;
 mod summary;
 mod tail;
 
-pub use calibration::{Calibration, CellCalibration, calibrate};
+pub use calibration::{Calibration, CellCalibration, calibrate, largest_pair_ratio};
 pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
 pub use masses::{against_table, p_value_of_table};

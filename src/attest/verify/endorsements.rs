@@ -61,7 +61,10 @@ fn one(
     }
     let (payload, key) = match envelope.verify(request.keys) {
         Ok(verified) => verified,
-        Err(EnvelopeError::OtherKey(_)) => return Ok(None),
+        Err(EnvelopeError::OtherKey(_)) => {
+            let given = request.keys.iter().any(|key| name == endorsement_name(role, &key.fingerprint()));
+            return if given { Err("damaged: its keyid is not the one in its name".to_owned()) } else { Ok(None) };
+        }
         Err(error) => return Err(error.to_string()),
     };
     if envelope.payload_type != IN_TOTO {

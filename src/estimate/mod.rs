@@ -1,0 +1,22 @@
+//! What the logs say about candidate policies under the declared target.
+//!
+//! Owns: the table of comparisons that everything about candidates is computed from, the target-weighted estimators with
+//! their standard errors and intervals, the comparisons of candidates with each other. Source: Lemma (2026), sections 5, 8
+//! and 9.
+//! Must never: do I/O beyond asking `logs` for a scan, compare a number with a policy's limit, or fill in what is missing.
+
+mod bound;
+mod comparisons;
+mod doubly_robust;
+mod estimators;
+mod evaluate;
+mod mean;
+mod scores;
+
+pub use bound::{FiniteSampleBound, finite_sample_bound};
+pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, PolicyColumns, collect};
+pub use doubly_robust::{NotRobust, add_doubly_robust};
+pub use estimators::{cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
+pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
+pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};
+pub use scores::{Calibration, CalibrationBin, agreement, brier_scores, calibration, log_losses, margins};
