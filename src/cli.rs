@@ -176,6 +176,9 @@ struct AuditArgs {
     /// The record of an earlier audit: what changed since is shown, and judged by the check change-management
     #[arg(long, value_name = "REPORT.json")]
     baseline: Option<PathBuf>,
+    /// Keep finished fits of candidates in this folder, and take those that are there: an audit that was cut off goes on.
+    #[arg(long, value_name = "DIR")]
+    resume: Option<PathBuf>,
     /// The date that waivers and ages refer to, YYYY-MM-DD [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     as_of: Option<NaiveDate>,
@@ -335,6 +338,7 @@ impl From<AuditArgs> for AuditOptions {
             sign: args.sign,
             signer_cmd: args.signer_cmd,
             baseline: args.baseline,
+            resume: args.resume,
             quiet: args.quiet,
         }
     }

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `attest`, `audit`, `report`, `verdict`, `checks`, `change`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`, `numeric`;
-//! a test holds it. `docs/architecture.md` says what each one owns.
+//! `attest`, `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `estimate`, `weights`, `statistics`, `simulate`, `logs`,
+//! `declare`, `numeric`; a test holds it. `docs/architecture.md` says what each one owns.
 
 pub mod attest;
 pub mod audit;
@@ -22,6 +22,7 @@ pub mod declare;
 pub mod estimate;
 pub mod logs;
 pub mod numeric;
+pub mod refit;
 pub mod report;
 pub mod simulate;
 pub mod statistics;

@@ -483,3 +483,63 @@ fn why_there_is_no_doubly_robust_estimate_is_said() {
     // Prompt q has a single response, so its row has no g_T; the two others are of one prompt: nothing to fit on.
     assert!(robust_note(uniform, &logged).contains("cannot be fitted"));
 }
+
+#[test]
+fn a_slice_of_few_rows_among_many_clusters_has_the_same_error() {
+    let weights: Vec<f64> = (0..4000).map(|i| 1.0 + f64::from(i % 3)).collect();
+    let values: Vec<f64> = (0..4000).map(|i| f64::from(u8::from(i % 5 < 2))).collect();
+    let rows: Vec<u32> = (0..40).map(|i| i * 37).collect();
+    let wide = [grouped(&(0..4000).map(|i| i / 2).collect::<Vec<u32>>())];
+    // The same rows alone: their clusters are few.
+    let pick = |all: &[f64]| -> Vec<f64> { rows.iter().map(|row| all[*row as usize]).collect() };
+    let narrow = [grouped(&(0..40).collect::<Vec<u32>>())];
+    let sample =
+        Sample { rows: &rows, weights: &weights, factors: &weights, clusters: &wide, largest_weight: Some(3.0) };
+    let sparse = mean(&sample, &values, (0.0, 1.0)).unwrap();
+    let (own_weights, own_values) = (pick(&weights), pick(&values));
+    let own_rows = rows_of(&own_weights);
+    let sample = Sample {
+        rows: &own_rows,
+        weights: &own_weights,
+        factors: &own_weights,
+        clusters: &narrow,
+        largest_weight: Some(3.0),
+    };
+    let dense = mean(&sample, &own_values, (0.0, 1.0)).unwrap();
+    assert_close(sparse.se.unwrap(), dense.se.unwrap(), 1e-14, "standard error");
+    assert_eq!(sparse.outer, dense.outer);
+}
+
+#[test]
+fn a_log_in_which_nobody_decides_settles_nothing() {
+    let sandbox = sandbox(&audit(LOGGED, ""));
+    sandbox.write(
+        "log.ndjson",
+        ROWS.replace(r#""label":"a""#, r#""label":"abstain""#)
+            .replace(r#""label":"tie""#, r#""label":"abstain""#)
+            .replace(r#""label":"0.25""#, r#""label":"abstain""#),
+    );
+    let report = sandbox.audit("audit.yaml").unwrap();
+    assert_eq!(report.evaluation.as_ref().unwrap().n, 0);
+    assert_eq!(check(&report, "candidate-completeness").status, Fail, "nothing is there");
+    assert!(report.candidates.iter().all(|own| own.target.preference_accuracy.is_none()));
+}
+
+#[test]
+fn weighted_means_agree_with_vw_estimators() {
+    let reference = reference("bounded_intervals");
+    let of = |name: &str| numbers(&reference[name]);
+    let (weights, values) = (of("weights"), of("values"));
+    let (rows, ones) = (rows_of(&weights), vec![1.0; weights.len()]);
+    let sample = Sample { rows: &rows, weights: &weights, factors: &ones, clusters: &[], largest_weight: Some(4.0) };
+    let (expected, tolerance) = (&reference["expected"], number(&reference["relative_tolerance"]));
+    let plain = ips(&sample, &values).unwrap();
+    assert_close(plain.estimate, number(&expected["ips"]), tolerance, "ips");
+    let half = (number(&expected["gaussian_interval"][1]) - number(&expected["gaussian_interval"][0])) / 2.0;
+    assert_close(plain.se.unwrap() * 1.959_963_984_540_054, half, tolerance, "normal interval");
+    let normalised = mean(&sample, &values, (0.0, 1.0)).unwrap();
+    assert_close(normalised.estimate, number(&expected["self_normalised"]), tolerance, "self-normalised");
+    let (low, high) = normalised.outer.unwrap_or((0.0, 1.0));
+    let empirical_likelihood = numbers(&expected["cressieread_interval"]);
+    assert!(low <= empirical_likelihood[0] && high >= empirical_likelihood[1], "any n: wider than the asymptotic one");
+}

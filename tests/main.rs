@@ -22,6 +22,7 @@ mod overlap;
 mod people;
 mod properties;
 mod references;
+mod refit;
 mod report;
 mod shards;
 mod simulate;

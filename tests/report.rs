@@ -291,6 +291,8 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 
 fn fixture() -> Report {
     Report {
+        refits: Vec::new(),
+        frontier: Vec::new(),
         schema: SCHEMA.into(),
         tool: Tool { name: "counterweight".into(), version: "0.1.0".into() },
         as_of: "2026-11-23".into(),
@@ -515,7 +517,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 14);
+        assert_eq!(links.len(), 15);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
     }

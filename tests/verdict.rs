@@ -217,6 +217,7 @@ fn policy(severity: Severity, when_not_logged: Option<Severity>, waivers: Vec<Wa
     };
     let own = CheckPolicy { severity, when_not_logged, limits: BTreeMap::new() };
     Policy {
+        fits: counterweight::declare::FitGrid { betas: Vec::new(), ridges: Vec::new(), max_kl: None },
         source: Source { name: "test".to_owned(), text: String::new(), sha256: String::new() },
         name: "test".to_owned(),
         version: semver::Version::new(1, 0, 0),

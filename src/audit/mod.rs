@@ -7,6 +7,7 @@ mod candidates;
 mod diff;
 mod people;
 mod record;
+mod refits;
 
 pub use diff::diff;
 
@@ -15,6 +16,7 @@ use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
 use crate::logs::{self, Log, LogFile, Progress};
+use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
@@ -48,6 +50,8 @@ pub struct Audited {
     pub report: Report,
     /// The statistics that it was made from: [`statistics::write`] keeps them.
     pub statistics: Collected,
+    /// The fitted policies by candidate.
+    pub policies: Vec<(String, Artefact)>,
 }
 
 /// The record of an earlier audit, to be held against.
@@ -68,6 +72,8 @@ pub struct Baseline {
 pub struct Against<'a> {
     /// An earlier audit.
     pub baseline: Option<&'a Baseline>,
+    /// The folder that keeps finished fits of candidates, so that a run that was cut off goes on; kept nowhere without.
+    pub checkpoints: Option<&'a Path>,
 }
 
 /// Audits what a declaration declares, held against its policy alone. See [`audit_against`].
@@ -113,7 +119,8 @@ pub fn audit_against(
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
+    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
     let evaluation = comparisons.as_ref().map(|comparisons| {
         let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
         let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
@@ -134,6 +141,7 @@ pub fn audit_against(
         changes: None,
         comparisons: comparisons.as_ref(),
         evaluation: evaluation.as_ref(),
+        refits: &refits,
         as_of,
     };
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
@@ -148,7 +156,8 @@ pub fn audit_against(
     evidence.changes = changes.as_deref();
     let judgement = verdict::judge(&evidence, policy);
     let report = record(&evidence, &judgement);
-    Ok(Audited { report, statistics: collected })
+    let policies = refits::artefacts(declaration, log.as_ref(), &refits);
+    Ok(Audited { report, statistics: collected, policies })
 }
 
 /// The second scan, for the roles that are summed by: without any of them there is nothing to do. From statistics, what it

@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::{Against, Baseline, candidates, people};
+use super::{Against, Baseline, candidates, people, refits};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Regime, Severity};
@@ -72,6 +72,8 @@ pub(super) fn record(
         evaluation: evidence.evaluation.map(candidates::evaluation),
         candidates: evidence.evaluation.map_or_else(Vec::new, |own| candidates::candidates(own, evidence)),
         comparisons: evidence.evaluation.map_or_else(Vec::new, candidates::comparisons),
+        refits: refits::records(evidence.refits),
+        frontier: refits::points(evidence.refits),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

@@ -11,6 +11,7 @@ mod change_management;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
+mod frontier_stability;
 mod generator_balance;
 mod label_integrity;
 mod labelling_selection;
@@ -18,10 +19,12 @@ mod logging_overlap;
 mod mechanism_provenance;
 mod observational_reversal;
 mod observed_masses;
+mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
 mod rank_stability;
+mod refit_shift;
 mod regime_declaration;
 mod required_fields;
 mod slice_regression;
@@ -37,6 +40,7 @@ use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
+use crate::refit::Refit;
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
 use crate::weights::{Calibration, Weights};
@@ -113,6 +117,8 @@ pub struct Evidence<'a> {
     pub changes: Option<&'a [Change]>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
+    /// The candidates that were to be fitted, in the order declared.
+    pub refits: &'a [Refit],
     /// What they say about the candidates with log-probabilities.
     pub evaluation: Option<&'a Evaluation>,
     /// The date that ages refer to.
@@ -120,7 +126,7 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 24] = [
+pub static CHECKS: [&Check; 27] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
     &required_fields::CHECK,
@@ -145,6 +151,9 @@ pub static CHECKS: [&Check; 24] = [
     &slice_regression::CHECK,
     &observational_reversal::CHECK,
     &rank_stability::CHECK,
+    &refit_shift::CHECK,
+    &frontier_stability::CHECK,
+    &overfit_margin::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.

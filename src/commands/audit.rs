@@ -36,6 +36,8 @@ pub(crate) struct AuditOptions {
     pub(crate) signer_cmd: Option<String>,
     /// The record of an earlier audit to be held against.
     pub(crate) baseline: Option<PathBuf>,
+    /// The folder that keeps finished fits of candidates, if any does.
+    pub(crate) resume: Option<PathBuf>,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -57,7 +59,10 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     // Before the long part, so that what cannot be signed is known at once.
     let artifacts = if signer.is_some() { attest::artifacts(&declaration.audit).map_err(failed)? } else { Vec::new() };
     let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
-    let against = Against { baseline: baseline.as_ref() };
+    if let Some(path) = &options.resume {
+        std::fs::create_dir_all(path).map_err(|error| Failure(format!("error: {}: {error}", path.display())))?;
+    }
+    let against = Against { baseline: baseline.as_ref(), checkpoints: options.resume.as_deref() };
     let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     let mut kept = Vec::new();
     if let Some(path) = &options.statistics {

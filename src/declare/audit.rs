@@ -2,7 +2,7 @@
 
 use super::problem::{Findings, quoted};
 use super::regime::texts;
-use super::shape::{DocumentKind, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
+use super::shape::{DocumentKind, Range, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
 use super::yaml::{Entry, Node};
 use super::{Source, prose};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ const LATER_PRESETS: [&str; 5] = ["trl", "arena", "openrlhf", "llamafactory", "h
 const PARTS: &str = "log_propensity_parts";
 /// Folds where `fit` says nothing.
 const DEFAULT_FOLDS: u64 = 5;
+/// Smoothing where `fit` says nothing, as in TRL's examples.
+const DEFAULT_SMOOTHING: f64 = 0.1;
 
 /// A validated `counterweight/audit/v1` document.
 #[derive(Debug, Clone)]
@@ -231,8 +233,10 @@ pub struct Fit {
     pub model: String,
     /// The feature columns of the two responses.
     pub features: Option<(String, String)>,
-    /// The objective: `weighted` or `naive`.
+    /// The objective: `weighted`, `naive`, `conservative` or `robust`.
     pub objective: String,
+    /// The share of labels that `conservative` takes for undecided and `robust` for flipped, below one half.
+    pub smoothing: f64,
     /// Number of folds.
     pub folds: u64,
     /// Seed.
@@ -337,10 +341,19 @@ fn fit_shape() -> Shape {
         must("a", Shape::Text, "Feature column of response a.", "a: features_a"),
         must("b", Shape::Text, "Feature column of response b.", "b: features_b"),
     ]);
+    let allowed = ["weighted", "naive", "conservative", "robust"].map(str::to_owned).to_vec();
+    let objective = Shape::Word(Words { noun: "objective", allowed, later: &["doubly_robust"] });
+    // At one half the robust objective divides by zero.
+    let smoothing = Shape::Number(Range { min: 0.0, above: false, max: Some(0.49) });
     fields(vec![
         must("model", word("model", &["tilt"]), "The model.", "model: tilt"),
         may("features", features, "The feature columns of the two responses."),
-        may("objective", word("objective", &["weighted", "naive"]), "The objective; `weighted` unless said."),
+        may("objective", objective, "The objective; `weighted` unless said."),
+        may(
+            "smoothing",
+            smoothing,
+            "Share of labels taken for flipped by `conservative` and `robust`; 0.1 unless said.",
+        ),
         may("folds", Shape::Integer(2), "Number of folds; 5 unless said."),
         may("seed", Shape::Integer(0), "Seed; 0 unless said."),
     ])
@@ -562,6 +575,7 @@ fn read_fit(node: &Node) -> Option<Fit> {
         model: text("model")?,
         features: column("a").zip(column("b")),
         objective: text("objective").unwrap_or_else(|| "weighted".to_owned()),
+        smoothing: node.get("smoothing").and_then(|entry| entry.node.number()).unwrap_or(DEFAULT_SMOOTHING),
         folds: integer("folds").unwrap_or(DEFAULT_FOLDS),
         seed: integer("seed").unwrap_or(0),
     })

@@ -14,7 +14,7 @@ mod yaml;
 
 pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Preset, Role};
 pub use canonical::canonical_json;
-pub use policy::{Cap, CapAt, CheckPolicy, FailOn, Limit, Place, Policy, Severity, Waiver, shipped_policies};
+pub use policy::{Cap, CapAt, CheckPolicy, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies};
 pub use problem::{Problem, Problems};
 pub use regime::{Mechanism, Observed, Pairs, Regime, Target, TargetForm};
 pub use shape::{DocumentKind, json_schema};

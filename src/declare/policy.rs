@@ -38,6 +38,8 @@ pub struct Policy {
     pub checks: BTreeMap<String, CheckPolicy>,
     /// The caps at which clipped weights are shown beside the unclipped ones, in the order written.
     pub clip: Vec<Cap>,
+    /// The grid of fitted candidates.
+    pub fits: FitGrid,
     /// The waivers, in the order written.
     pub waivers: Vec<Waiver>,
     /// Where every severity and limit stands, by check and key: in the document whose word is the last.
@@ -53,6 +55,17 @@ pub struct Place {
     pub shipped: bool,
     /// 1-based line and column of the key; `None` for `--set`.
     pub position: Option<(usize, usize)>,
+}
+
+/// The grid on which candidates are fitted, and the rule that takes a point of it (`max_accuracy`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct FitGrid {
+    /// Temperatures.
+    pub betas: Vec<f64>,
+    /// Ridges to choose from, on standardised features and weights of mean 1.
+    pub ridges: Vec<f64>,
+    /// The largest divergence from the reference, in nats.
+    pub max_kl: Option<f64>,
 }
 
 /// A cap on weights.
@@ -279,11 +292,7 @@ pub(super) fn shape() -> Shape {
             "When the command fails.",
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
-        may(
-            "frontier",
-            frontier_shape(),
-            "Caps on the weights, and the grid of fitted candidates; all but `clip` is read by later versions.",
-        ),
+        may("frontier", frontier_shape(), "Caps on the weights, and the grid of fitted candidates."),
         may("coarsening", coarsening_shape(), "Coarser cells to try; read by later versions."),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
@@ -296,7 +305,8 @@ fn frontier_shape() -> Shape {
     ]);
     fields(vec![
         may("clip", list(Shape::Cap, 1), "Caps on weights, in units of the mean weight."),
-        may("beta", list(positive(), 1), "Temperatures."),
+        may("beta", list(positive(), 1), "Temperatures of fitted candidates."),
+        may("ridge", list(positive(), 1), "Ridges to choose from, on standardised features and weights of mean 1."),
         may("select", select, "Which point of the frontier is taken."),
     ])
 }
@@ -335,6 +345,9 @@ struct Draft {
     fail_on: Option<FailOn>,
     checks: BTreeMap<String, PartialCheck>,
     clip: Option<Vec<Cap>>,
+    beta: Option<Vec<f64>>,
+    ridge: Option<Vec<f64>>,
+    max_kl: Option<f64>,
     waivers: Vec<Waiver>,
     /// Line and column of every key of every check.
     positions: Vec<(String, String, (usize, usize))>,
@@ -517,6 +530,8 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
     let text = |key: &str| root.get(key).and_then(|entry| entry.node.text());
     let checks = root.get("checks").map_or(&[][..], |checks| checks.node.entries());
     let waivers = root.get("waivers").map_or(&[][..], |waivers| waivers.node.items());
+    let frontier = |key: &str| Some(&root.get("frontier")?.node.get(key)?.node);
+    let numbers = |key: &str| -> Option<Vec<f64>> { frontier(key)?.items().iter().map(Node::number).collect() };
     let check = |check: &yaml::Entry| Some((check.key.clone(), read_check(vocabulary.get(&check.key)?, &check.node)?));
     Some(Draft {
         source: source.clone(),
@@ -525,7 +540,10 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
         extends: text("extends").map(str::to_owned),
         fail_on: root.get("gate").and_then(|gate| FailOn::from_name(gate.node.get("fail_on")?.node.text()?)),
         checks: checks.iter().map(check).collect::<Option<_>>()?,
-        clip: root.get("frontier").and_then(|frontier| frontier.node.get("clip")).map(|clip| read_caps(&clip.node)),
+        clip: frontier("clip").map(read_caps),
+        beta: numbers("beta"),
+        ridge: numbers("ridge"),
+        max_kl: frontier("select").and_then(|select| select.get("max_kl")?.node.number()),
         waivers: waivers.iter().map(read_waiver).collect::<Option<_>>()?,
         positions: checks.iter().flat_map(positions).collect(),
         document: (source.name.clone(), false),
@@ -685,6 +703,7 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     let mut fail_on = FailOn::Block;
     let mut waivers = Vec::new();
     let mut clip = Vec::new();
+    let mut fits = FitGrid { betas: Vec::new(), ridges: Vec::new(), max_kl: None };
     let mut places: BTreeMap<String, BTreeMap<String, Place>> = BTreeMap::new();
     for draft in chain.iter().rev() {
         for (id, key, position) in &draft.positions {
@@ -695,6 +714,11 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         fail_on = draft.fail_on.unwrap_or(fail_on);
         waivers.extend(draft.waivers.iter().cloned());
         clip = draft.clip.clone().unwrap_or(clip);
+        fits = FitGrid {
+            betas: draft.beta.clone().unwrap_or(fits.betas),
+            ridges: draft.ridge.clone().unwrap_or(fits.ridges),
+            max_kl: draft.max_kl.or(fits.max_kl),
+        };
         for (id, check) in &draft.checks {
             overlay(checks.entry(id.clone()).or_default(), check);
         }
@@ -726,6 +750,7 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         fail_on,
         checks: checks?,
         clip,
+        fits,
         waivers,
         places,
     };
@@ -765,7 +790,12 @@ fn resolved(policy: &Policy) -> Json {
         "name": policy.name,
         "version": policy.version.to_string(),
         "gate": {"fail_on": policy.fail_on.name()},
-        "frontier": {"clip": policy.clip.iter().map(|cap| &cap.text).collect::<Vec<_>>()},
+        "frontier": {
+            "clip": policy.clip.iter().map(|cap| &cap.text).collect::<Vec<_>>(),
+            "beta": policy.fits.betas,
+            "ridge": policy.fits.ridges,
+            "select": {"rule": "max_accuracy", "max_kl": policy.fits.max_kl},
+        },
         "checks": policy.checks.iter().map(check).collect::<BTreeMap<_, _>>(),
         "waivers": policy.waivers.iter().map(waiver_json).collect::<Vec<_>>(),
     })

@@ -180,15 +180,32 @@ fn variance_by_row(values: &[(u32, f64)]) -> Option<f64> {
 /// C/(C-1) sum_k (sum_{i in k} u_i)^2 and C (Särndal, Swensson & Wretman 1992, section 5.7; `svymean` of R's survey), over
 /// the clusters that carry weight. `None` for one cluster.
 fn variance_by(values: &[(u32, f64)], clusters: &Clusters) -> Option<(f64, f64)> {
-    let mut sums = vec![None::<f64>; clusters.count];
-    for (row, u) in values {
-        let code = clusters.codes.get(usize::try_from(*row).ok()?)?;
-        let sum = sums.get_mut(usize::try_from(*code).ok()?)?;
-        *sum = Some(sum.unwrap_or(0.0) + u);
-    }
-    let sums: Vec<f64> = sums.into_iter().flatten().collect();
+    let sums = by_cluster(values, clusters)?;
     let count = as_f64(sums.len() as u64);
-    (sums.len() > 1).then(|| (count / (count - 1.0) * sums.iter().map(|sum| sum * sum).collect::<Sum>().value(), count))
+    (sums.len() > 1)
+        .then(|| (count / (count - 1.0) * sums.iter().map(|(sum, _)| sum * sum).collect::<Sum>().value(), count))
+}
+
+/// The sum of the values of each cluster that has any, and how many there are, in the order of the clusters.
+fn by_cluster(values: &[(u32, f64)], clusters: &Clusters) -> Option<Vec<(f64, f64)>> {
+    // A slice of few rows must not cost a table of all clusters.
+    const SPARSE: usize = 8;
+    let code = |row: u32| clusters.codes.get(usize::try_from(row).ok()?).copied();
+    if values.len() >= clusters.count / SPARSE {
+        let mut sums = vec![(0.0, 0.0); clusters.count];
+        for (row, value) in values {
+            let (sum, size) = sums.get_mut(usize::try_from(code(*row)?).ok()?)?;
+            *sum += value;
+            *size += 1.0;
+        }
+        sums.retain(|(_, size)| *size > 0.0);
+        return Some(sums);
+    }
+    let mut coded: Vec<(u32, f64)> =
+        values.iter().map(|(row, value)| Some((code(*row)?, *value))).collect::<Option<_>>()?;
+    coded.sort_by_key(|(code, _)| *code);
+    let sum = |run: &[(u32, f64)]| (run.iter().map(|(_, value)| value).sum(), as_f64(run.len() as u64));
+    Some(coded.chunk_by(|a, b| a.0 == b.0).map(sum).collect())
 }
 
 /// V_1 + V_2 - V_12 (Cameron, Gelbach & Miller 2011, equation 2.11), V_12 by pairs of clusters; where that is not positive,
@@ -227,13 +244,8 @@ fn outer(sample: &Sample<'_>, values: &[f64], range: (f64, f64)) -> Option<(f64,
     let units: Vec<(f64, f64)> = match sample.clusters {
         [] => terms.iter().map(|(_, product, _)| (*product, 1.0)).collect(),
         [clusters] => {
-            let mut by_code = vec![(0.0, 0.0); clusters.count];
-            for (row, product, _) in &terms {
-                let (sum, size) = by_code.get_mut(*clusters.codes.get(*row as usize)? as usize)?;
-                *sum += product;
-                *size += 1.0;
-            }
-            by_code.into_iter().filter(|(_, size)| *size > 0.0).collect()
+            let products: Vec<(u32, f64)> = terms.iter().map(|(row, product, _)| (*row, *product)).collect();
+            by_cluster(&products, clusters)?
         }
         _ => return None,
     };

@@ -16,6 +16,7 @@ mod folder;
 mod format;
 mod json;
 mod record;
+mod refit;
 mod render;
 mod state;
 mod summary;

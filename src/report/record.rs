@@ -70,6 +70,12 @@ pub struct Report {
     pub checks: Vec<CheckRecord>,
     /// The candidates that the audit document declares, by name.
     pub candidates_declared: Vec<String>,
+    /// What became of each candidate that was to be fitted.
+    #[serde(default)]
+    pub refits: Vec<RefitRecord>,
+    /// Every point of the fitted candidates' frontiers.
+    #[serde(default)]
+    pub frontier: Vec<FrontierPoint>,
     /// What all estimates about candidates share; null without candidates, and from statistics.
     #[serde(default)]
     pub evaluation: Option<EvaluationRecord>,
@@ -557,6 +563,132 @@ pub struct WaiverRecord {
     pub expires: String,
     /// `applied`, `expired`, `unused`, `too_long` or `over_broad`.
     pub state: String,
+}
+
+/// A target mean on a frontier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontierEstimate {
+    /// The estimate.
+    pub estimate: f64,
+    /// Its standard error.
+    pub se: Option<f64>,
+    /// Its 95 % interval.
+    pub ci: Option<[f64; 2]>,
+    /// How both were made.
+    pub method: String,
+}
+
+/// One point of a fitted candidate's frontier.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontierPoint {
+    /// The candidate.
+    pub candidate: String,
+    /// The objective that was minimised.
+    pub objective: String,
+    /// The cap on its weights, as written in the policy.
+    pub clip: String,
+    /// The temperature.
+    pub beta: f64,
+    /// Divergence from the reference under the target, in nats; null where it is not identified.
+    pub kl: Option<f64>,
+    /// Expected reward less the reference's, under the target; null where it is not identified.
+    pub reward: Option<f64>,
+    /// reward - beta kl. Not for ranking temperatures.
+    pub welfare: Option<f64>,
+    /// Target preference accuracy, out of fold.
+    pub preference_accuracy: FrontierEstimate,
+    /// Target log-loss, out of fold.
+    pub log_loss: FrontierEstimate,
+    /// Kish's effective sample size of the weights that were fitted with.
+    pub n_eff: f64,
+    /// Whether every fold's fit reached its minimum.
+    pub converged: bool,
+    /// Whether a fold's fit separates its rows.
+    pub separated: bool,
+    /// Whether the policy's rule takes it.
+    pub selected: bool,
+}
+
+/// What became of a candidate that was to be fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefitRecord {
+    /// Its name.
+    pub candidate: String,
+    /// Its objective.
+    pub objective: String,
+    /// Folds, by prompt where prompts are mapped.
+    pub folds: u64,
+    /// Seed of the folds.
+    pub seed: u64,
+    /// Why it could not be fitted.
+    pub problem: Option<String>,
+    /// What its frontier says, where it was.
+    pub frontier: Option<RefitSummary>,
+}
+
+/// The point that the policy's rule takes, and what it is compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefitSummary {
+    /// The cap, as written in the policy.
+    pub clip: String,
+    /// The ridge.
+    pub ridge: f64,
+    /// The temperature.
+    pub beta: f64,
+    /// Coefficients of the features as logged, fitted on all rows.
+    pub coefficients: Vec<f64>,
+    /// What each feature was divided by before the ridge weighed it.
+    pub scale: Vec<f64>,
+    /// Whether the fit separates its rows.
+    pub separated: bool,
+    /// Target accuracy on rows that had no part in the fit or in taking the point.
+    pub preference_accuracy: FrontierEstimate,
+    /// Target log-loss on such rows.
+    pub log_loss: FrontierEstimate,
+    /// Target accuracy on the rows that were fitted on.
+    pub in_sample_accuracy: f64,
+    /// Target log-loss on the rows that were fitted on.
+    pub in_sample_log_loss: f64,
+    /// Target accuracy less that of the unweighted re-fit in the same folds.
+    pub over_naive: FrontierEstimate,
+    /// Target share of comparisons on which it and the unweighted re-fit prefer different responses.
+    pub disagreement_with_naive: f64,
+    /// Target accuracy less the incumbent's, by cap; empty without an incumbent whose log-probabilities are all there.
+    pub over_incumbent: Vec<FrontierDifference>,
+    /// Reward at equal divergence, by objective and cap.
+    pub matched: Vec<MatchedPoint>,
+    /// Why divergence, reward and welfare are not identified, where they are not.
+    pub unidentified: Option<String>,
+}
+
+/// A difference at one cap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontierDifference {
+    /// The cap, as written in the policy.
+    pub clip: String,
+    /// The difference.
+    pub difference: FrontierEstimate,
+}
+
+/// Reward at one divergence.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchedPoint {
+    /// The objective.
+    pub objective: String,
+    /// The cap, as written in the policy.
+    pub clip: String,
+    /// The divergence, in nats.
+    pub kl: f64,
+    /// The temperature that gives it.
+    pub beta: f64,
+    /// The reward there.
+    pub reward: f64,
 }
 
 /// What all estimates about candidates share.

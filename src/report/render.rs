@@ -25,7 +25,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers.
-const SECTIONS: [Section; 13] = [
+const SECTIONS: [Section; 14] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section {
         id: "scope",
@@ -43,6 +43,7 @@ const SECTIONS: [Section; 13] = [
     Section { id: "support", title: "Support", template: include_str!("../../templates/support.md") },
     Section { id: "weights", title: "Weights", template: include_str!("../../templates/weights.md") },
     Section { id: "evaluation", title: "Target evaluation", template: include_str!("../../templates/evaluation.md") },
+    Section { id: "refits", title: "Re-fits", template: include_str!("../../templates/refits.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
         id: "changes",

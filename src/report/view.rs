@@ -6,6 +6,7 @@ use super::format;
 use super::record::{
     CellKey, CellRecord, ChangeRecord, CheckRecord, MeasureRecord, Report, ResolvedCell, Status, Verdict,
 };
+use super::refit::{RefitView, refits};
 use super::{candidates, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
@@ -41,6 +42,7 @@ pub(super) struct View<'a> {
     evaluation_figure: Option<String>,
     flips: Vec<u64>,
     slices: Folded<candidates::SliceRow>,
+    refits: Vec<RefitView<'a>>,
 }
 
 /// A verdict in words.
@@ -127,6 +129,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
         changes: fold(changes(report)),
         assumptions: register(report),
+        refits: refits(report),
         quantiles: quantiles(report),
         outside: report
             .cells

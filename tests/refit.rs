@@ -1,0 +1,360 @@
+//! Re-fits: the losses against published values, the frontier against itself, and a real log with known truth.
+
+use crate::references::assert_close;
+use crate::support::{Sandbox, shared};
+use counterweight::numeric::sigmoid;
+use counterweight::refit::{
+    Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Objective, Pairs, Problem, Select, Settings,
+    doubly_robust_loss, explore, loss, loss_gradient, margin, mean_loss, problem_digest, tilt, welfare_of_draws,
+};
+use counterweight::report::{Report, Status};
+use counterweight::simulate::Random;
+use std::cell::Cell;
+use std::f64::consts::LN_2;
+
+// ---- Losses ----
+
+fn margins(beta: f64, policy: [&[f64]; 2], reference: [&[f64]; 2]) -> Vec<f64> {
+    let row = |i: usize| margin(beta, [policy[0][i], policy[1][i]], [reference[0][i], reference[1][i]]);
+    (0..policy[0].len()).map(row).collect()
+}
+
+fn losses(objective: Objective, margins: &[f64]) -> Vec<f64> {
+    margins.iter().map(|z| loss(*z, objective.label(1.0))).collect()
+}
+
+#[track_caller]
+fn all_close(actual: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (actual, expected) in actual.iter().zip(expected) {
+        assert!((actual - expected).abs() < 6e-9, "{what}: {actual} is not {expected}");
+    }
+}
+
+/// torchtune, tests/torchtune/rlhf/loss/test_dpo_loss.py: the margins and the losses -log sigmoid([0, 1, 2]); the smoothed,
+/// robust and weighted values follow from them by hand.
+#[test]
+fn losses_agree_with_torchtune() {
+    let z = margins(0.1, [&[-0.5, -10.0, -1.0], &[-0.1, -30.0, -21.0]], [&[-0.5, -10.1, -0.1], &[-0.1, -20.1, -0.1]]);
+    all_close(&z, &[0.0, 1.0, 2.0], "margins");
+    all_close(&losses(Objective::Naive, &z), &[LN_2, 0.313_261_69, 0.126_928_01], "DPO");
+    all_close(&losses(Objective::Conservative(0.1), &z), &[LN_2, 0.413_261_69, 0.326_928_01], "conservative");
+    all_close(&losses(Objective::Robust(0.1), &z), &[LN_2, 0.188_261_69, -0.123_071_99], "robust");
+    let rows: Vec<(f64, f64, f64)> = z.iter().zip([1.0, 2.0, 3.0]).map(|(z, w)| (*z, 1.0, w)).collect();
+    let weighted = mean_loss(Objective::Weighted, &rows).unwrap();
+    assert!((weighted.self_normalised - 0.283_409_1).abs() < 1e-7 && (weighted.per_row - 0.566_818_2).abs() < 1e-7);
+    let naive = mean_loss(Objective::Naive, &rows).unwrap();
+    assert!((naive.self_normalised - 0.377_778_96).abs() < 1e-8);
+}
+
+/// LLaMA-Factory, tests_v1/trainers/test_dpo_loss_precision.py (checked there against TRL): its inputs, and the means that
+/// they give.
+#[test]
+fn losses_agree_with_llama_factory() {
+    let policy: [&[f64]; 2] = [&[-3.0, -2.5, -4.0, -1.5], &[-5.0, -3.5, -6.0, -2.5]];
+    let reference: [&[f64]; 2] = [&[-2.8, -2.3, -3.8, -1.4], &[-3.2, -2.7, -4.2, -1.8]];
+    let mean = |objective, beta: f64| {
+        let losses = losses(objective, &margins(beta, policy, reference));
+        losses.iter().sum::<f64>() / 4.0
+    };
+    for (beta, expected) in [(0.01, 0.687_665_43), (0.1, 0.639_970_44), (0.5, 0.462_727_96), (1.0, 0.310_694_35)] {
+        all_close(&[mean(Objective::Naive, beta)], &[expected], "DPO");
+    }
+    for (smoothing, expected) in [(0.1, 0.650_970_44), (0.2, 0.661_970_44), (0.3, 0.672_970_44)] {
+        all_close(&[mean(Objective::Conservative(smoothing), 0.1)], &[expected], "conservative");
+    }
+    all_close(&[mean(Objective::Robust(0.1), 0.1)], &[0.626_220_44], "robust");
+    // With half of the labels smoothed away, chosen and rejected can be swapped.
+    let half = |z: f64| loss(z, Objective::Conservative(0.5).label(1.0));
+    assert_close(half(1.3), half(-1.3), 1e-15, "symmetry");
+    let z = margins(0.1, policy, reference);
+    let rows: Vec<(f64, f64, f64)> = z.iter().zip([1.0, 2.0, 3.0, 4.0]).map(|(z, w)| (*z, 1.0, w)).collect();
+    let weighted = mean_loss(Objective::Weighted, &rows).unwrap();
+    assert!((weighted.self_normalised - 0.644_695_78).abs() < 1e-8 && (weighted.per_row - 1.611_739_44).abs() < 1e-8);
+    // A policy that is its reference.
+    assert_close(loss(margin(0.1, [-3.0, -5.0], [-3.0, -5.0]), 1.0), LN_2, 1e-15, "ln 2");
+}
+
+/// TRL 0.19's inputs for finite losses.
+#[test]
+fn extreme_margins_stay_finite() {
+    let z = margins(1.0, [&[410.0, 0.1], &[810.5, 0.2]], [&[-610.0, -0.1], &[110.6, 0.5]]);
+    for objective in [Objective::Naive, Objective::Conservative(0.1), Objective::Robust(0.1)] {
+        assert!(losses(objective, &z).iter().all(|loss| loss.is_finite()));
+    }
+    for z in [1e4, -1e4, 1e300, -1e300] {
+        assert!(loss(z, 1.0).is_finite() && loss(z, 0.0).is_finite() && loss(z, 0.5).is_finite());
+        assert!((0.0..=1.0).contains(&(loss_gradient(z, 1.0) + 1.0)));
+    }
+}
+
+#[test]
+fn the_gradient_is_one_half_at_zero_and_agrees_with_differences() {
+    assert_eq!(loss_gradient(0.0, 1.0).to_bits(), (-0.5f64).to_bits());
+    assert_eq!(loss_gradient(0.0, 0.0).to_bits(), 0.5f64.to_bits());
+    for y in [0.0, 0.3, 0.5, 1.0, 1.125, -0.125] {
+        for z in [-4.0, -0.3, 0.0, 0.2, 3.0] {
+            let difference = (loss(z + 1e-6, y) - loss(z - 1e-6, y)) / 2e-6;
+            assert!((difference - loss_gradient(z, y)).abs() < 1e-8, "{y} {z}");
+        }
+    }
+}
+
+#[test]
+fn the_doubly_robust_loss_is_the_weighted_one_where_the_target_is_the_weighted_log() {
+    // Identity: with the weighted mean over the same rows in place of the target, for any outcome model.
+    let rows = [(0.3, 1.0, 0.9, 2.0), (-1.2, 0.0, 0.2, 0.5), (0.8, 0.0, 0.7, 0.5), (2.0, 0.5, 0.1, 1.0)];
+    let weighted: f64 = rows.iter().map(|(z, y, _, w)| w * loss(*z, *y)).sum::<f64>() / 4.0;
+    let outcome: f64 = rows.iter().map(|(z, _, q, w)| w * loss(*z, *q)).sum::<f64>() / 4.0;
+    let target: Vec<(f64, f64)> = rows.iter().map(|(z, _, q, _)| (*z, *q)).collect();
+    let own = doubly_robust_loss(&DoublyRobust { target: &target, labelled: &rows }).unwrap().0;
+    let unweighted: f64 = target.iter().map(|(z, q)| loss(*z, *q)).sum::<f64>() / 4.0;
+    assert_close(own - unweighted + outcome, weighted, 1e-12, "identity");
+    // Its gradient against differences.
+    let at = |shift: f64| {
+        let rows: Vec<_> = rows.iter().map(|(z, y, q, w)| (z + shift, *y, *q, *w)).collect();
+        let target: Vec<_> = target.iter().map(|(z, q)| (z + shift, *q)).collect();
+        doubly_robust_loss(&DoublyRobust { target: &target, labelled: &rows }).unwrap()
+    };
+    let (_, of_target, of_labelled) = at(0.0);
+    let slope: f64 = of_target.iter().chain(&of_labelled).sum();
+    assert_close((at(1e-6).0 - at(-1e-6).0) / 2e-6, slope, 1e-7, "gradient");
+    assert_eq!(doubly_robust_loss(&DoublyRobust { target: &[], labelled: &rows }), None);
+}
+
+// ---- Welfare ----
+
+#[test]
+fn the_welfare_of_draws_holds_its_identity() {
+    let rewards = [0.3, -0.2, 1.1, 0.0];
+    for (beta, expected) in [
+        (0.5, [0.826_053_592_6, 0.511_277_688_1, 0.570_414_748_5, 1.817_282]),
+        (1.0, [0.574_426_456_6, 0.140_575_469_4, 0.433_850_987_2, 3.043_983]),
+        (2.0, [0.432_123_678_5, 0.033_755_974_6, 0.364_611_729_4, 3.732_414]),
+        (0.25, [1.049_661_269_3, 1.128_033_620_9, 0.767_652_864_1, 1.118_480]),
+    ] {
+        let (reward, kl, welfare, effective) = welfare_of_draws(&rewards, beta).unwrap();
+        for (actual, expected) in [reward, kl, welfare, effective].into_iter().zip(expected) {
+            assert!((actual - expected).abs() < 1e-6, "beta {beta}: {actual} is not {expected}");
+        }
+        let identity = beta * (rewards.iter().map(|r| (r / beta).exp()).sum::<f64>() / 4.0).ln();
+        assert_close(welfare, identity, 1e-12, "identity");
+        assert!(kl <= 4f64.ln());
+    }
+    // Rewards that underflow leave one response, and none leaves nothing.
+    assert_eq!(tilt(&[-0.1, -3.0], &[0.0, 1e6], 0.01).unwrap().probabilities, [0.0, 1.0]);
+    assert_eq!(tilt(&[], &[], 1.0), None);
+    assert_eq!(tilt(&[f64::NEG_INFINITY], &[0.0], 1.0), None);
+}
+
+// ---- The frontier on drawn data ----
+
+/// 120 prompts with 4 responses of 3 features each, 30 comparisons a prompt. Nine tenths of the log come from users who like
+/// feature 0; under the target, half do, and the others dislike it; everyone likes feature 1.
+fn drawn(seed: u64) -> (Pairs, Menu) {
+    let mut random = Random::new(seed);
+    let features: Vec<f64> = (0..120 * 4 * 3).map(|_| 2.0 * random.unit() - 1.0).collect();
+    let mut pairs = Pairs {
+        differences: Vec::new(),
+        width: 3,
+        labels: Vec::new(),
+        weights: Vec::new(),
+        clusters: Vec::new(),
+        cluster_count: 120,
+    };
+    let mut prompt_of_row = Vec::new();
+    for prompt in 0..120_usize {
+        for _ in 0..30 {
+            let (a, b) = (random.below(4), random.below(4));
+            let phi = |response: usize, j: usize| features[(prompt * 4 + response) * 3 + j];
+            let many = random.unit() < 0.9;
+            let taste = if many { 2.0 } else { -3.0 };
+            let z = taste * (phi(a, 0) - phi(b, 0)) + 1.5 * (phi(a, 1) - phi(b, 1));
+            pairs.differences.extend((0..3).map(|j| phi(a, j) - phi(b, j)));
+            pairs.labels.push(f64::from(u8::from(random.unit() < sigmoid(z))));
+            pairs.weights.push(if many { 0.5 / 0.9 } else { 5.0 });
+            pairs.clusters.push(u32::try_from(prompt).unwrap());
+            prompt_of_row.push(u32::try_from(prompt).unwrap());
+        }
+    }
+    let menu = Menu {
+        features,
+        ln_reference: vec![0.25f64.ln(); 480],
+        prompts: (0..120).map(|prompt| prompt * 4..prompt * 4 + 4).collect(),
+        prompt_of_row,
+    };
+    (pairs, menu)
+}
+
+fn grid() -> Grid {
+    let cap = |text: &str, limit: f64| Cap { text: text.to_owned(), limit };
+    Grid {
+        settings: Settings {
+            caps: vec![cap("none", f64::INFINITY), cap("2", 2.0), cap("4", 4.0), cap("0.6", 0.6)],
+            ridges: vec![1.0, 30.0],
+            folds: 5,
+            seed: 7,
+        },
+        betas: vec![0.5, 1.0, 4.0],
+        objective: Objective::Weighted,
+        select: Select { max_kl: Some(0.4) },
+    }
+}
+
+fn explored(pairs: &Pairs, menu: Option<&Menu>, grid: &Grid) -> Frontier {
+    explore(&Problem { pairs, menu, incumbent: None }, grid, None, &|| ()).unwrap()
+}
+
+#[test]
+fn weighting_undoes_who_asked_and_caps_trade_it_away() {
+    let (pairs, menu) = drawn(1);
+    let frontier = explored(&pairs, Some(&menu), &grid());
+    assert_eq!(frontier.points.len(), 3 + 4 * 3);
+    let accuracy = |objective: Objective, clip: &str| {
+        let own = |point: &&counterweight::refit::Point| point.objective == objective && point.clip == clip;
+        let points: Vec<_> = frontier.points.iter().filter(own).collect();
+        // Accuracy and log-loss do not depend on the temperature; divergence and reward do.
+        assert_eq!(points.len(), 3);
+        assert!(points.windows(2).all(|two| two[0].preference_accuracy == two[1].preference_accuracy));
+        assert!(points.windows(2).all(|two| two[0].log_loss == two[1].log_loss));
+        assert!(points.windows(2).all(|two| two[0].kl > two[1].kl && two[0].reward != two[1].reward));
+        points[0].preference_accuracy.estimate
+    };
+    let (naive, weighted) = (accuracy(Objective::Naive, "none"), accuracy(Objective::Weighted, "none"));
+    assert!(weighted > naive + 0.03, "{weighted} {naive}");
+    // At the smallest weight, clipping leaves the unweighted fit.
+    assert!((accuracy(Objective::Weighted, "0.6") - naive).abs() < 0.03);
+    let selected = &frontier.selected;
+    let over = &selected.over_naive;
+    assert!(over.estimate > 3.0 * over.standard_error.unwrap(), "{over:?}");
+    assert!(selected.disagreement > 0.1 && !selected.separated);
+    assert!(selected.in_sample_loss < selected.log_loss.estimate);
+    // One point is taken, within the declared divergence, at the smallest such temperature.
+    let taken: Vec<_> = frontier.points.iter().filter(|point| point.selected).collect();
+    assert_eq!(taken.len(), 1);
+    assert!(taken[0].kl.unwrap() <= 0.4 && taken[0].clip == selected.clip && taken[0].objective == Objective::Weighted);
+    let smaller = frontier.points.iter().filter(|p| p.clip == selected.clip && p.beta < selected.beta);
+    assert!(smaller.filter(|p| p.objective == Objective::Weighted).all(|point| point.kl.unwrap() > 0.4));
+    // Reward at matched divergence: the weighted tilt gains more than the naive one.
+    let reward = |objective| frontier.matched.iter().find(|m| m.objective == objective && m.kl > 0.39).unwrap().reward;
+    assert!(reward(Objective::Weighted) > reward(Objective::Naive));
+    assert!(frontier.unidentified.is_none());
+}
+
+#[test]
+fn divergence_is_not_made_up() {
+    let (pairs, mut menu) = drawn(1);
+    let without = explored(&pairs, None, &grid());
+    assert!(without.unidentified.is_some() && without.matched.is_empty());
+    assert!(without.points.iter().all(|point| point.kl.is_none() && point.reward.is_none() && point.welfare.is_none()));
+    // Without a divergence to hold against the limit, the most cautious temperature is taken.
+    assert_close(without.selected.beta, 4.0, 1e-15, "beta");
+    menu.ln_reference[0] -= 1.0;
+    let part = explored(&pairs, Some(&menu), &grid());
+    assert!(part.unidentified.is_some() && part.points.iter().all(|point| point.kl.is_none()));
+}
+
+#[test]
+fn threads_change_nothing_on_the_frontier() {
+    let (pairs, menu) = drawn(2);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        format!("{:?}", pool.install(|| explored(&pairs, Some(&menu), &grid())))
+    };
+    assert_eq!(with(1), with(2));
+}
+
+#[test]
+fn a_run_that_was_cut_off_goes_on_and_ends_in_the_same_bytes() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("fits");
+    let (pairs, menu) = drawn(3);
+    let grid = grid();
+    let problem = Problem { pairs: &pairs, menu: Some(&menu), incumbent: None };
+    let digest = problem_digest(&pairs, &grid);
+    let run = |counted: &Cell<usize>| {
+        let mut checkpoint = Checkpoint::open(&path, &digest).unwrap();
+        format!("{:?}", explore(&problem, &grid, Some(&mut checkpoint), &|| counted.set(counted.get() + 1)).unwrap())
+    };
+    let (all, again) = (Cell::new(0), Cell::new(0));
+    let whole = run(&all);
+    assert_eq!(run(&again), whole);
+    assert_eq!(again.get(), 0, "a finished fit is never computed again");
+    // Cut off in the middle of a line.
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), all.get() + 1);
+    let middle = text.len() / 2;
+    std::fs::write(&path, &text[..middle]).unwrap();
+    let kept = text[..middle].matches('\n').count() - 1;
+    let rest = Cell::new(0);
+    assert_eq!(run(&rest), whole);
+    assert_eq!(rest.get(), all.get() - kept);
+    // A digit changed in the middle: what lies before is kept, what lies behind is fitted again.
+    let mut bytes = text.clone().into_bytes();
+    bytes[middle] = if bytes[middle] == b'0' { b'1' } else { b'0' };
+    std::fs::write(&path, &bytes).unwrap();
+    let rest = Cell::new(0);
+    assert_eq!(run(&rest), whole);
+    assert_eq!(rest.get(), all.get() - kept);
+    // Another problem's fits are not taken; another file is left alone.
+    std::fs::write(&path, &text).unwrap();
+    assert!(Checkpoint::open(&path, "other").unwrap().is_empty());
+    std::fs::write(&path, "my thesis").unwrap();
+    assert!(Checkpoint::open(&path, &digest).is_err());
+    assert_eq!(std::fs::read(&path).unwrap(), b"my thesis");
+}
+
+#[test]
+fn what_cannot_be_explored_is_said() {
+    let (pairs, _) = drawn(4);
+    let refused = |grid: &Grid| {
+        explore(&Problem { pairs: &pairs, menu: None, incumbent: None }, grid, None, &|| ()).unwrap_err().to_string()
+    };
+    let with_folds = |folds| Grid { settings: Settings { folds, ..grid().settings }, ..grid() };
+    assert!(refused(&with_folds(17)).contains("17 folds"));
+    assert!(refused(&with_folds(1)).contains("folds"));
+    assert!(refused(&Grid { betas: Vec::new(), ..grid() }).contains("no temperature"));
+}
+
+// ---- A real log ----
+
+#[test]
+fn the_weighted_refit_beats_the_naive_one_on_a_real_log() {
+    let Some(arena) = shared("data/arena") else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("regime.yaml", std::fs::read(arena.join("regime.yaml")).unwrap());
+    let audit = String::from_utf8(std::fs::read(arena.join("audit.yaml")).unwrap()).unwrap();
+    let audit = audit.replace("logs.parquet", arena.join("logs.parquet").to_str().unwrap());
+    let audit = audit.replace("responses.parquet", arena.join("responses.parquet").to_str().unwrap());
+    let audit = audit.replace("reference: {logp_a: ref_logp_a, logp_b: ref_logp_b}", "reference: {logp: ref_logp}");
+    sandbox.write(
+        "policy.yaml",
+        "schema: counterweight/policy/v1\nname: p\nversion: 1.0.0\nfrontier: {clip: [none, 20, 5], beta: [0.1, 0.5], ridge: [1, 100]}\n",
+    );
+    let audit = audit.replace("policy: standard", "policy: policy.yaml");
+    let fit = "  - {name: refit, role: challenger, fit: {model: tilt, objective: weighted, folds: 5, seed: 7}}\n";
+    sandbox.write("audit.yaml", format!("{audit}{fit}"));
+    let report: Report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let refit = report.refits[0].frontier.as_ref().unwrap();
+    let over = &refit.over_naive;
+    assert!(over.estimate > 3.0 * over.se.unwrap(), "{over:?}");
+    // The responses file lists all that the reference can say: divergence is exact, and reward grows with it.
+    assert_eq!(report.frontier.len(), 2 + 3 * 2);
+    assert!(
+        report.frontier.iter().all(|point| point.kl.unwrap() > 0.0 && point.reward.unwrap() > 0.0 && point.converged)
+    );
+    // It joins the other candidates, out of fold: its accuracy is the one that was measured on rows it had not seen.
+    let own = report.candidates.iter().find(|candidate| candidate.name == "refit").unwrap();
+    let accuracy = own.target.preference_accuracy.as_ref().unwrap().estimate;
+    assert!((accuracy - refit.preference_accuracy.estimate).abs() < 1e-9, "{accuracy}");
+    let markdown = counterweight::report::markdown(&report).unwrap();
+    assert!(markdown.contains("### refit: ") && markdown.matches("**taken**").count() == 1);
+    let html = counterweight::report::html(&report).unwrap();
+    assert!(html.contains("id=\"accuracy-") && html.contains("id=\"reward-"));
+    let check = |id: &str| report.checks.iter().find(|check| check.id == id).unwrap();
+    assert_eq!(check("refit-shift").status, Status::Warn);
+    assert_eq!(check("frontier-stability").status, Status::Pass);
+    assert_eq!(check("overfit-margin").status, Status::Pass);
+    let reward = |objective: &str| refit.matched.iter().find(|m| m.objective == objective && m.clip == "none").unwrap();
+    assert!(reward("weighted").reward > reward("naive").reward);
+}
