@@ -8,6 +8,8 @@ use chrono::{DateTime, Duration, Utc};
 use counterweight::attest::dsse::{Envelope, pae, sign};
 use counterweight::attest::verify::{Request, State, Verification, verify};
 use counterweight::attest::{Algorithm, Signer, SigningKey, VerifyingKey, artifact_digest};
+use counterweight::logs::ColumnData;
+use counterweight::simulate::columns;
 use proptest::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -378,7 +380,7 @@ fn an_older_signature_never_stays_beside_a_new_report() {
     sandbox.write(
         "missing.yaml",
         format!(
-            "{}\ncandidates:\n  - {{name: x, role: challenger, fit: {{model: tilt}}, artifact: nowhere}}\n",
+            "{}\nreference: {{logp_a: r, logp_b: s}}\ncandidates:\n  - {{name: x, role: challenger, logp_a: p, logp_b: q, artifact: nowhere}}\n",
             TELEMETRY_AUDIT
         ),
     );
@@ -458,8 +460,14 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     sandbox.write("models/longer/config.json", "{}");
     sandbox.write("models/longer/shards/0.bin", "weights");
     sandbox.write("models/judge.bin", "a model");
-    let candidates = "candidates:\n  - {name: longer, role: incumbent, fit: {model: tilt}, artifact: models/longer}\n  \
-                      - {name: judge, role: challenger, fit: {model: tilt, seed: 7}, artifact: models/judge.bin}\n";
+    let rows = counterweight::simulate::example();
+    let number = |value: f64| ColumnData::Number(vec![Some(value); rows.len()]);
+    let mut columns = columns(&rows);
+    columns.extend([("ra", number(-2.0)), ("rb", number(-2.0)), ("ca", number(-1.0)), ("cb", number(-3.0))]);
+    sandbox.write_log("logs.parquet", &columns);
+    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
+                      - {name: longer, role: incumbent, logp_a: ca, logp_b: cb, artifact: models/longer}\n  \
+                      - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: models/judge.bin}\n";
     sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{candidates}"));
     let output = sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet", "--sign", "team.pem"]);
     let (_, said) = text(&output);
@@ -468,7 +476,7 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     }
     let listing = format!("{}  config.json\n{}  shards/0.bin\n", sha256(b"{}"), sha256(b"weights"));
     let statement = payload(&envelopes(&sandbox)[0]);
-    assert_eq!(statement["predicate"]["seed"], serde_json::json!({"judge": 7, "longer": 0}));
+    assert_eq!(statement["predicate"]["seed"], serde_json::json!({}));
     let digest = |name: &str| {
         let subjects = statement["subject"].as_array().unwrap();
         let subject = subjects.iter().find(|subject| subject["name"] == name).unwrap();
