@@ -44,7 +44,7 @@ fn again(document: &Path, record: &Report, below: &mut Folder) -> Result<Report,
         .collect::<Result<_, String>>()?;
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
     let baseline = baseline(record, folder, below)?;
-    let against = Against { baseline: baseline.as_ref() };
+    let against = Against { baseline: baseline.as_ref(), ..Against::default() };
     Ok(audit::audit_against(&declaration, input, against, as_of, &()).map_err(failed)?.report)
 }
 
