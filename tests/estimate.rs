@@ -239,6 +239,13 @@ fn no_interval_has_no_width_and_what_cannot_be_known_is_not_given() {
     let one_cluster = mean(&Sample { clusters: &one, ..sample }, &values, (0.0, 1.0)).unwrap();
     assert!(one_cluster.se.is_none() && one_cluster.interval.is_none(), "{one_cluster:?}");
     assert!(mean(&Sample { weights: &[0.0; 50], ..sample }, &values, (0.0, 1.0)).is_none());
+    // Of ten clusters one carries nearly all of the weight.
+    let codes: Vec<u32> = (0..50).map(|i| if i < 41 { 0 } else { i - 40 }).collect();
+    let uneven = [grouped(&codes)];
+    let uneven = mean(&Sample { clusters: &uneven, ..sample }, &values, (0.0, 1.0)).unwrap();
+    // 50^2 / (41^2 + 9).
+    assert_close(uneven.effective_clusters.unwrap(), 2500.0 / 1690.0, 1e-12, "effective clusters");
+    assert!(all_agree.effective_clusters.is_none());
     let single = mean(&Sample { rows: &[3], ..sample }, &values, (0.0, 1.0)).unwrap();
     assert!(single.se.is_none() && single.interval.is_none());
 }
@@ -383,6 +390,9 @@ fn too_little_to_judge_is_undetermined_and_blocks() {
     let (statuses, report) = Log { prompts: 1, ..Log::default() }.statuses();
     assert_eq!(statuses, [Pass, Undetermined, Undetermined, Undetermined, Undetermined], "{:#?}", report.checks);
     assert_eq!(report.exit_code, 1);
+    // Four prompts: an error by prompt from them is not to be relied on, however many rows there are.
+    let (statuses, report) = Log { prompts: 4, ..Log::default() }.statuses();
+    assert_eq!(statuses[1..], [Undetermined; 4], "{:#?}", report.checks);
     // Three rows carry half of the target: worth some 12 rows.
     let heavy = Log { is_x: |i| i < 3, ..Log::default() };
     let (statuses, report) = heavy.statuses();

@@ -45,7 +45,13 @@ pub(super) fn unjudged(
         let measure = Measure::held("effective sample size", n_eff, bound, super::Crossed::Nothing);
         return Ok(Some(measure.of_rows(estimate.map_or(0, |own| own.n)).about(about)));
     }
-    Ok(None)
+    let min_clusters = limits.number("min_clusters")?;
+    let clusters = estimate.and_then(|own| own.effective_clusters);
+    Ok(clusters.filter(|own| *own < min_clusters).map(|own| {
+        let bound = super::at_least("min_clusters", min_clusters);
+        let measure = Measure::held("effective number of clusters", own, bound, super::Crossed::Nothing);
+        measure.of_rows(estimate.map_or(0, |own| own.n)).about(about)
+    }))
 }
 
 /// The finding of several comparisons: undetermined where one could not be judged, unless another fails.
@@ -61,8 +67,8 @@ pub(super) fn settle(
     let names: Vec<String> = unjudged.iter().filter_map(|measure| measure.subject.clone()).collect();
     Err(Undetermined {
         message: format!(
-            "too little is known of {}: log-probabilities are missing, or the rows are effectively too few, or of one cluster, \
-             or show no spread and no bound on the weights is declared",
+            "too little is known of {}: log-probabilities are missing, or the rows, or the clusters, are effectively too few, \
+             or they show no spread and no bound on the weights is declared",
             super::list(&names)
         ),
         remedy: "log the candidates' log-probabilities for every comparison, collect more comparisons of more prompts where \

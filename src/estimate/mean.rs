@@ -35,6 +35,10 @@ pub struct Estimate {
     pub n: u64,
     /// Kish's effective sample size of them.
     pub n_eff: f64,
+    /// The effective number of clusters, (sum W)^2 / sum W^2 over their weights W (Kish 1965, section 11.7), of the grouping
+    /// that has the fewest; `None` where rows are not grouped. Where one cluster carries most of the weight, the error by
+    /// cluster cannot be trusted however many there are.
+    pub effective_clusters: Option<f64>,
     /// Standard error as if rows were independent; `None` for one row.
     pub se_by_row: Option<f64>,
     /// Standard error by each grouping; `None` for one cluster.
@@ -162,6 +166,7 @@ pub(super) fn with_errors(
         estimate,
         n: count,
         n_eff,
+        effective_clusters: sample.clusters.iter().filter_map(|own| effective(sample, &values, own)).reduce(f64::min),
         se_by_row: by_row.map(f64::sqrt),
         se_by_cluster: one_way.iter().map(|own| own.map(|(variance, _)| variance.sqrt())).collect(),
         se,
@@ -169,6 +174,16 @@ pub(super) fn with_errors(
         interval: if no_spread { bernstein } else { student },
         outer,
     }
+}
+
+/// The effective number of the clusters of these rows. `None` where the sample gives no weights.
+fn effective(sample: &Sample<'_>, values: &[(u32, f64)], clusters: &Clusters) -> Option<f64> {
+    let weight = |(row, _): &(u32, f64)| Some((*row, *sample.weights.get(usize::try_from(*row).ok()?)?));
+    let weights: Vec<(u32, f64)> = values.iter().map(weight).collect::<Option<_>>()?;
+    let largest = weights.iter().map(|(_, weight)| *weight).fold(0.0, f64::max);
+    let sums = by_cluster(&weights, clusters)?;
+    let sum = sums.iter().map(|(sum, _)| sum / largest).collect::<Sum>().value();
+    Some(sum * sum / sums.iter().map(|(sum, _)| (sum / largest).powi(2)).collect::<Sum>().value())
 }
 
 /// n/(n-1) sum u^2. `None` for one row.
