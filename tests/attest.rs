@@ -312,7 +312,7 @@ fn a_report_remade_with_other_threads_elsewhere_on_another_day_is_the_same() {
     let found = verify(&Request { recompute: true, now: later, ..request(&target, &keys) });
     assert!(found.holds(), "{:?}", found.lines);
     // Another log under the same name is another record.
-    let columns = counterweight::simulate::columns(&counterweight::simulate::example()[..1900]);
+    let columns = columns(&counterweight::simulate::example()[..1900]);
     there.write_log("logs.parquet", &columns);
     let folder = there.path(".");
     let found = verify(&Request { recompute: true, inputs: Some(&folder), ..request(&target, &keys) });
@@ -514,7 +514,7 @@ fn names_with_dots_are_never_followed() {
     for folder in ["audit", "data"] {
         std::fs::create_dir(sandbox.path(folder)).unwrap();
     }
-    sandbox.write_log("data/logs.parquet", &counterweight::simulate::columns(&counterweight::simulate::example()));
+    sandbox.write_log("data/logs.parquet", &columns(&counterweight::simulate::example()));
     sandbox.write("audit/regime.yaml", TELEMETRY_REGIME);
     sandbox.write("audit/audit.yaml", TELEMETRY_AUDIT.replace("path: logs.parquet", "path: ../data/logs.parquet"));
     keygen(&sandbox, "team", "p256");
