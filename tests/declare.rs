@@ -812,7 +812,9 @@ fn the_shipped_policies_resolve() {
     // Not given by strict: inherited.
     assert_eq!(support.limits["min_share"], standard.checks["cell-support"].limits["min_share"]);
     assert_eq!(strict.checks["required-fields"].limits["recommended"], Limit::Texts(Vec::new()));
-    assert_eq!(strict.checks["mechanism-provenance"].when_not_logged, Some(Severity::Block));
+    for id in ["mechanism-provenance", "generator-balance"] {
+        assert_eq!(strict.checks[id].when_not_logged, Some(Severity::Block), "{id}");
+    }
     assert_eq!(standard.checks["mechanism-provenance"].when_not_logged, Some(Severity::Diagnostic));
     assert_ne!(standard.fingerprint, strict.fingerprint);
 }
