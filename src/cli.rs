@@ -1,8 +1,8 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
 use crate::commands::{
-    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, InspectOptions, Schema, ScoreOptions,
-    SimulateOptions, StatisticsOptions,
+    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, InspectOptions, Requirement, Schema, ScoreOptions,
+    SignOptions, SimulateOptions, StatisticsOptions, VerifyOptions,
 };
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -99,6 +99,51 @@ enum Command {
         /// No progress, no summary
         #[arg(long, short)]
         quiet: bool,
+    },
+    /// Verify a signed report: signature, files, inputs, declarations, age, endorsements
+    #[command(after_help = "Keys are only ever those given with --key, never any in the folder.\n\
+                            Exit codes: 0 everything that was checked holds, 1 something does not, 2 it could not be verified.\n\n\
+                            Examples:\n  counterweight verify counterweight-report --key team.pub.pem\n  \
+                            counterweight verify report --key team.pub.pem --key risk.pub.pem --regime regime.yaml \\\n    \
+                            --policy standard --inputs data --require pass --require inputs --require role=approver\n  \
+                            counterweight verify report --key team.pub.pem --emit-pae pae.bin --max-age 30")]
+    Verify(VerifyArgs),
+    /// Endorse a signed report in a role of your own, with your own key
+    #[command(
+        after_help = "The report's files must agree with what was signed; nothing that was signed before changes.\n\
+                            Exit codes: 0 endorsed, 1 the report does not verify, 2 it could not be.\n\n\
+                            Examples:\n  counterweight sign report --key risk.pem --role approver --report-key team.pub.pem\n  \
+                            counterweight sign report --key risk.pub.pem --role validator \\\n    \
+                            --signer-cmd 'kms-sign risk-key'"
+    )]
+    Sign {
+        /// The report folder
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        /// Your private key (PKCS#8 PEM); with --signer-cmd, its public key
+        #[arg(long, value_name = "KEY.pem")]
+        key: PathBuf,
+        /// The role, such as validator or approver
+        #[arg(long, value_name = "NAME")]
+        role: String,
+        /// The public key of the report's signature, which is then verified before you sign
+        #[arg(long, value_name = "PUB.pem")]
+        report_key: Option<PathBuf>,
+        /// A shell command that signs: what is signed on standard input, the signature on standard output
+        #[arg(long, value_name = "CMD")]
+        signer_cmd: Option<String>,
+    },
+    /// Make a pair of keys: NAME.pem (mode 0600) and NAME.pub.pem
+    #[command(after_help = "A file that is there is never written over.\n\n\
+                            Examples:\n  counterweight keygen --out team.pem\n  \
+                            counterweight keygen --out team.pem --algorithm ed25519")]
+    Keygen {
+        /// The private key's file; the public key is put beside it
+        #[arg(long, value_name = "NAME.pem")]
+        out: PathBuf,
+        /// Which algorithm
+        #[arg(long, value_enum, default_value_t = AlgorithmArg::P256)]
+        algorithm: AlgorithmArg,
     },
     /// Compare two audits: what changed in the declarations, the log and the results
     #[command(
@@ -240,9 +285,66 @@ struct AuditArgs {
     /// Audit these statistics, merged in this order, instead of the rows; the logs need not be there
     #[arg(long, value_name = "FILE", num_args = 1..)]
     from_statistics: Vec<PathBuf>,
+    /// Sign the report with this private key (PKCS#8 PEM); with --signer-cmd, its public key
+    #[arg(long, value_name = "KEY.pem")]
+    sign: Option<PathBuf>,
+    /// A shell command that signs: what is signed on standard input, the signature on standard output
+    #[arg(long, value_name = "CMD", requires = "sign")]
+    signer_cmd: Option<String>,
     /// No progress, no summary: the exit code and the report only
     #[arg(long, short)]
     quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// The report folder, or one attestation file
+    #[arg(value_name = "DIR|ATTESTATION")]
+    target: PathBuf,
+    /// A public key that you trust (SubjectPublicKeyInfo PEM); again for each
+    #[arg(long = "key", value_name = "PUB.pem", required = true)]
+    keys: Vec<PathBuf>,
+    /// The regime that the report must be about
+    #[arg(long, value_name = "R.yaml")]
+    regime: Option<PathBuf>,
+    /// The policy that it must have been judged by: a file, or a shipped name
+    #[arg(long, value_name = "P.yaml")]
+    policy: Option<PathBuf>,
+    /// The folder with the logs and artifacts; they are looked for by name, then by digest
+    #[arg(long, value_name = "DIR")]
+    inputs: Option<PathBuf>,
+    /// Audit again from the same inputs, and compare the records
+    #[arg(long)]
+    recompute: bool,
+    /// What must hold: pass, inputs, or role=NAME; again for each
+    #[arg(long, value_name = "pass|inputs|role=NAME", value_parser = requirement)]
+    require: Vec<Requirement>,
+    /// How many days ago it may have been signed at most
+    #[arg(long, value_name = "DAYS")]
+    max_age: Option<u64>,
+    /// Write the signed bytes to a file, so that openssl can settle it
+    #[arg(long, value_name = "FILE")]
+    emit_pae: Option<PathBuf>,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+    format: FormatArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum AlgorithmArg {
+    /// ECDSA on P-256 with SHA-256
+    P256,
+    /// Ed25519
+    Ed25519,
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    match text.split_once('=') {
+        None if text == "pass" => Ok(Requirement::Pass),
+        None if text == "inputs" => Ok(Requirement::Inputs),
+        Some(("role", role)) if !role.is_empty() => Ok(Requirement::Role(role.to_owned())),
+        _ => Err("give pass, inputs or role=NAME".to_owned()),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -321,6 +423,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Simulate { world, out, rows, seed, format, quiet } => {
             commands::simulate(&SimulateOptions { world, out, rows, seed, format: format.into(), quiet })
         }
+        Command::Verify(args) => commands::verify(&args.into()),
+        Command::Sign { folder, key, role, report_key, signer_cmd } => {
+            commands::sign(&SignOptions { folder, key, signer_cmd, role, report_key })
+        }
+        Command::Keygen { out, algorithm } => commands::keygen(&out, algorithm.into()),
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out } => commands::render(&report, &out),
         Command::Score { policy, logs, responses, out } => {
@@ -356,10 +463,38 @@ impl From<AuditArgs> for AuditOptions {
             settings: args.settings.into_iter().chain(gate).collect(),
             statistics: args.statistics,
             from_statistics: args.from_statistics,
+            sign: args.sign,
+            signer_cmd: args.signer_cmd,
             baseline: args.baseline,
             resume: args.resume,
             weights: args.weights,
             quiet: args.quiet,
+        }
+    }
+}
+
+impl From<VerifyArgs> for VerifyOptions {
+    fn from(args: VerifyArgs) -> VerifyOptions {
+        VerifyOptions {
+            target: args.target,
+            keys: args.keys,
+            regime: args.regime,
+            policy: args.policy,
+            inputs: args.inputs,
+            recompute: args.recompute,
+            require: args.require,
+            max_age: args.max_age,
+            emit_pae: args.emit_pae,
+            format: args.format.into(),
+        }
+    }
+}
+
+impl From<AlgorithmArg> for counterweight::attest::Algorithm {
+    fn from(algorithm: AlgorithmArg) -> counterweight::attest::Algorithm {
+        match algorithm {
+            AlgorithmArg::P256 => counterweight::attest::Algorithm::P256,
+            AlgorithmArg::Ed25519 => counterweight::attest::Algorithm::Ed25519,
         }
     }
 }

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! The front door is [`audit::audit`]. A module imports only from modules that come later in this order:
-//! `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `sensitivity`, `estimate`, `weights`, `statistics`, `simulate`, `logs`, `declare`,
-//! `numeric`; a test holds it. `docs/architecture.md` says what each one owns.
+//! `attest`, `audit`, `report`, `verdict`, `checks`, `change`, `refit`, `sensitivity`, `estimate`, `weights`, `statistics`, `simulate`,
+//! `logs`, `declare`, `numeric`; a test holds it. `docs/architecture.md` says what each one owns.
 
+pub mod attest;
 pub mod audit;
 pub mod change;
 pub mod checks;

@@ -4,7 +4,7 @@ use crate::support::{AS_OF, Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME, command,
 use counterweight::simulate::{columns, example};
 use sha2::{Digest, Sha256};
 
-fn telemetry() -> Sandbox {
+pub(crate) fn telemetry() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write_log("logs.parquet", &columns(&example()));
     sandbox.write("regime.yaml", TELEMETRY_REGIME);
@@ -164,7 +164,9 @@ fn problems_of_all_documents_come_at_once() {
 
 #[test]
 fn every_command_answers_help_with_examples() {
-    for command in ["audit", "statistics", "render", "checks", "explain", "schema", "completions"] {
+    for command in
+        ["audit", "statistics", "verify", "sign", "keygen", "render", "checks", "explain", "schema", "completions"]
+    {
         let (stdout, _) = text(&self::command().args([command, "--help"]).output().unwrap());
         assert!(
             stdout.matches(&format!("counterweight {command}")).count() >= 3,

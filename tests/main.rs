@@ -8,6 +8,7 @@
 
 mod architecture;
 mod arena;
+mod attest;
 mod change;
 mod cli;
 mod declare;

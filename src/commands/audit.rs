@@ -1,9 +1,12 @@
 //! `counterweight audit`.
 
 use super::progress::Terminal;
+use super::sign::signer;
 use super::statistics::{keep, relative_to};
 use super::{AuditFormat, Failure, print, use_colour};
 use chrono::{NaiveDate, Utc};
+use counterweight::attest::statement::Resource;
+use counterweight::attest::{self, Signer};
 use counterweight::audit::{Against, Audited, Baseline, Input, StatisticsFile};
 use counterweight::declare::Declaration;
 use counterweight::logs::{ColumnData, Progress, write_parquet};
@@ -29,6 +32,10 @@ pub(crate) struct AuditOptions {
     pub(crate) statistics: Option<PathBuf>,
     /// The statistics files to audit instead of the rows; none for the rows.
     pub(crate) from_statistics: Vec<PathBuf>,
+    /// The key that signs the report, if any does.
+    pub(crate) sign: Option<PathBuf>,
+    /// The command that signs; `sign` is its public key then.
+    pub(crate) signer_cmd: Option<String>,
     /// The record of an earlier audit to be held against.
     pub(crate) baseline: Option<PathBuf>,
     /// The folder that keeps finished fits of candidates, if any does.
@@ -41,6 +48,7 @@ pub(crate) struct AuditOptions {
 
 /// Audits, writes the report folder, prints the answer; the exit code is the verdict's.
 pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
+    let signer = options.sign.as_deref().map(|key| signer(key, options.signer_cmd.as_deref())).transpose()?;
     let declaration = declare::load(&options.audit, &options.settings)?;
     let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
     let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
@@ -52,6 +60,8 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         .map(|path| StatisticsFile { name: relative_to(folder, path), path: path.clone() })
         .collect();
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
+    // Before the long part, so that what cannot be signed is known at once.
+    let artifacts = if signer.is_some() { attest::artifacts(&declaration.audit).map_err(failed)? } else { Vec::new() };
     let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
     if options.weights && !files.is_empty() {
         return Err(Failure("error: --weights needs the rows, and --from-statistics has none".to_owned()));
@@ -61,15 +71,24 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     }
     let against = Against { baseline: baseline.as_ref(), checkpoints: options.resume.as_deref() };
     let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
+    let mut kept = Vec::new();
     if let Some(path) = &options.statistics {
         keep(&audited.statistics, path)?;
+        let sha256 = counterweight::logs::digest(path).map_err(|error| Failure(format!("error: {error}")))?;
+        kept.push(Resource::new(&relative_to(folder, path), &sha256));
     }
-    report::write_folder(&audited.report, &out).map_err(|error| Failure(format!("error: {error}")))?;
+    let mut files = report::report_files(&audited.report)?;
+    if let Some(signer) = &signer {
+        let signed =
+            attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());
+        files.extend(signed.map_err(failed)?);
+    }
+    report::write_files(&files, &out).map_err(|error| Failure(format!("error: {error}")))?;
     keep_policies(&audited.policies, &out)?;
     if options.weights {
         keep_weights(&declaration, &audited, &out, progress)?;
     }
-    answer(options, &audited.report, &out)?;
+    answer(options, &audited.report, &out, signer.as_ref())?;
     Ok(u8::from(audited.report.exit_code != 0))
 }
 
@@ -130,7 +149,11 @@ fn beside(audit: &Path) -> PathBuf {
     audit.parent().unwrap_or(Path::new("")).join("counterweight-report")
 }
 
-fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Failure> {
+fn failed(error: attest::AttestError) -> Failure {
+    Failure(format!("error: {error}"))
+}
+
+fn answer(options: &AuditOptions, record: &Report, out: &Path, signer: Option<&Signer>) -> Result<(), Failure> {
     // Names in the record are relative to the audit document; a pipeline knows files from where it runs the command.
     let folder = options.audit.parent().unwrap_or(Path::new("")).display().to_string();
     match options.format {
@@ -141,7 +164,10 @@ fn answer(options: &AuditOptions, record: &Report, out: &Path) -> Result<(), Fai
         AuditFormat::Text if options.quiet => Ok(()),
         AuditFormat::Text => {
             let summary = report::summary_text(record, use_colour(), 80);
-            print(&format!("{summary}\nReport: {}\n", out.join("report.html").display()))
+            let signed = signer.map_or(String::new(), |signer| {
+                format!("Signed by the key SHA256\n  {}\n", signer.verifying_key().fingerprint())
+            });
+            print(&format!("{summary}\nReport: {}\n{signed}", out.join("report.html").display()))
         }
     }
 }

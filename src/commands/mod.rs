@@ -4,18 +4,24 @@ mod audit;
 mod checks;
 mod diff;
 mod inspect;
+mod keygen;
 mod progress;
 mod score;
+mod sign;
 mod simulate;
 mod statistics;
+mod verify;
 
 pub(crate) use audit::{AuditOptions, audit};
 pub(crate) use checks::{explain, list as list_checks};
 pub(crate) use diff::{DiffFormat, diff};
 pub(crate) use inspect::{InspectOptions, init, inspect};
+pub(crate) use keygen::keygen;
 pub(crate) use score::{ScoreOptions, score};
+pub(crate) use sign::{SignOptions, sign};
 pub(crate) use simulate::{SimulateOptions, simulate};
 pub(crate) use statistics::{StatisticsOptions, statistics};
+pub(crate) use verify::{Requirement, VerifyOptions, verify};
 
 use counterweight::declare::{self, DocumentKind};
 use counterweight::report;
@@ -95,6 +101,12 @@ fn use_colour() -> bool {
 /// `counterweight render`.
 pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
     let report = diff::read_record(record)?;
+    if out.is_dir() && !report::attestations(out).map_err(|error| Failure(format!("error: {error}")))?.is_empty() {
+        let out = out.display();
+        return Err(Failure(format!(
+            "error: {out}: a signed report is there\n  = help: name another folder with --out"
+        )));
+    }
     report::write_folder(&report, out).map_err(|error| Failure(format!("error: {error}")))?;
     print(&format!("Report: {}\n", out.join("report.html").display()))?;
     Ok(0)

@@ -9,6 +9,19 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+/// The file with the digests of the others.
+pub const CHECKSUMS: &str = "SHA256SUMS";
+/// The attestation: a DSSE envelope.
+pub const DSSE: &str = "attestation.dsse.json";
+/// The attestation and the standard test result, an envelope a line.
+pub const INTOTO: &str = "attestation.intoto.jsonl";
+/// The attestation in a Sigstore bundle.
+pub const SIGSTORE: &str = "attestation.sigstore.json";
+/// How the files of endorsements begin: `endorsement.ROLE.KEY.dsse.json`.
+pub const ENDORSEMENT_PREFIX: &str = "endorsement.";
+/// How they end.
+pub const ENDORSEMENT_SUFFIX: &str = ".dsse.json";
+
 /// Why a report folder could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -33,35 +46,95 @@ pub enum WriteError {
     },
 }
 
-/// Writes `report.json`, `report.md`, `report.html` and `SHA256SUMS` into `dir`, which is made if it is not there.
+/// A file of the folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportFile {
+    /// Its name, without any folder.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+/// The files of a report without a signature: `report.json`, `report.md`, `report.html`, and `SHA256SUMS` over them.
 ///
-/// Every file is first written whole under another name beside its place and only then renamed, so that a report that
-/// is already there survives a failure to render or to write. Other files in the folder are left alone.
+/// # Errors
+/// A template does not fit the record, which is a bug.
+pub fn report_files(report: &Report) -> Result<Vec<ReportFile>, RenderError> {
+    let file = |name: &str, text: String| ReportFile { name: name.to_owned(), bytes: text.into_bytes() };
+    let mut files = vec![
+        file("report.html", html(report)?),
+        file("report.json", to_json(report)),
+        file("report.md", markdown(report)?),
+    ];
+    files.push(file(CHECKSUMS, checksums(&files)));
+    Ok(files)
+}
+
+/// Writes an unsigned report: [`report_files`] with [`write_files`].
+///
+/// # Errors
+/// As those.
+pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
+    write_files(&report_files(report)?, dir)
+}
+
+/// Writes a report's files into `dir`, which is made if it is not there. What an older report leaves that is not written
+/// again (its attestation, its endorsements) goes: a signature never lies beside a report that it was not made for.
+///
+/// Every file is first written whole under another name beside its place and only then renamed; if anything fails, what
+/// was there before is put back. Other files in the folder are left alone.
 ///
 /// # Errors
 /// `dir` is a file, one of the names is taken by a folder, or the file system refuses.
-pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
-    let mut files =
-        vec![("report.html", html(report)?), ("report.json", to_json(report)), ("report.md", markdown(report)?)];
-    files.push(("SHA256SUMS", checksums(&files)));
-    prepare(dir, &files)?;
-    let partial: Vec<PathBuf> =
-        files.iter().map(|(name, _)| dir.join(format!(".{name}.{}.partial", std::process::id()))).collect();
-    let written = write_all(dir, &files, &partial);
-    if written.is_err() {
-        for path in &partial {
-            // What was not written, or is already in its place, cannot be removed: that is fine.
-            let _ = fs::remove_file(path);
+pub fn write_files(files: &[ReportFile], dir: &Path) -> Result<(), WriteError> {
+    prepare(dir, files)?;
+    let stale = attestations(dir)?.into_iter().filter(|name| files.iter().all(|file| file.name != *name));
+    exchange(files, &stale.collect::<Vec<_>>(), dir)
+}
+
+/// Adds one file to a folder that is there, whole or not at all, over an older one of its name; nothing else changes.
+///
+/// # Errors
+/// A folder has its name, or the file system refuses.
+pub fn add_file(file: &ReportFile, dir: &Path) -> Result<(), WriteError> {
+    let files = std::slice::from_ref(file);
+    prepare(dir, files)?;
+    exchange(files, &[], dir)
+}
+
+fn exchange(files: &[ReportFile], stale: &[String], dir: &Path) -> Result<(), WriteError> {
+    let mut exchange = Exchange { dir: dir.to_owned(), done: Vec::new(), partial: Vec::new() };
+    let result = exchange.run(files, stale);
+    if result.is_err() {
+        exchange.undo();
+    }
+    exchange.tidy();
+    result
+}
+
+/// The attestation files and endorsements in a folder, by name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn attestations(dir: &Path) -> Result<Vec<String>, WriteError> {
+    let failed = |source| WriteError::Io { path: dir.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+        let endorsement = name.starts_with(ENDORSEMENT_PREFIX) && name.ends_with(ENDORSEMENT_SUFFIX);
+        if endorsement || [DSSE, INTOTO, SIGSTORE].contains(&name.as_str()) {
+            names.push(name);
         }
     }
-    written
+    names.sort();
+    Ok(names)
 }
 
 /// Lines as `sha256sum` writes them, in the order given.
-fn checksums(files: &[(&str, String)]) -> String {
+fn checksums(files: &[ReportFile]) -> String {
     let mut text = String::new();
-    for (name, content) in files {
-        for byte in Sha256::digest(content.as_bytes()) {
+    for ReportFile { name, bytes } in files {
+        for byte in Sha256::digest(bytes) {
             // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
@@ -70,30 +143,82 @@ fn checksums(files: &[(&str, String)]) -> String {
     text
 }
 
-fn prepare(dir: &Path, files: &[(&str, String)]) -> Result<(), WriteError> {
+fn prepare(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
     if dir.exists() && !dir.is_dir() {
         return Err(WriteError::InTheWay { path: dir.to_owned(), what: "is a file, not a folder" });
     }
     fs::create_dir_all(dir).map_err(|source| WriteError::Io { path: dir.to_owned(), source })?;
-    match files.iter().map(|(name, _)| dir.join(name)).find(|path| path.is_dir()) {
+    match files.iter().map(|file| dir.join(&file.name)).find(|path| path.is_dir()) {
         Some(path) => Err(WriteError::InTheWay { path, what: "is a folder, not a file" }),
         None => Ok(()),
     }
 }
 
-fn write_all(dir: &Path, files: &[(&str, String)], partial: &[PathBuf]) -> Result<(), WriteError> {
-    for ((_, content), path) in files.iter().zip(partial) {
-        write_one(path, content).map_err(|source| WriteError::Io { path: path.clone(), source })?;
-    }
-    for ((name, _), path) in files.iter().zip(partial) {
-        let place = dir.join(name);
-        fs::rename(path, &place).map_err(|source| WriteError::Io { path: place, source })?;
-    }
-    Ok(())
+/// The way from an older report to a new one, and back.
+struct Exchange {
+    dir: PathBuf,
+    /// What was done, in order: the name, and whether something older was set aside.
+    done: Vec<(String, bool)>,
+    /// Files that are written but not in their place.
+    partial: Vec<PathBuf>,
 }
 
-fn write_one(path: &Path, content: &str) -> io::Result<()> {
+impl Exchange {
+    fn run(&mut self, files: &[ReportFile], stale: &[String]) -> Result<(), WriteError> {
+        for file in files {
+            let path = self.beside(&file.name, "partial");
+            self.partial.push(path.clone());
+            write_one(&path, &file.bytes).map_err(|source| WriteError::Io { path, source })?;
+        }
+        // First the older signatures go, so that none is ever beside what it was not made for.
+        for name in stale {
+            self.set_aside(name)?;
+        }
+        for ReportFile { name, .. } in files {
+            self.set_aside(name)?;
+            let place = self.dir.join(name);
+            fs::rename(self.beside(name, "partial"), &place)
+                .map_err(|source| WriteError::Io { path: place, source })?;
+        }
+        Ok(())
+    }
+
+    /// A hidden name beside a file's place, of this process.
+    fn beside(&self, name: &str, what: &str) -> PathBuf {
+        self.dir.join(format!(".{name}.{}.{what}", std::process::id()))
+    }
+
+    /// Sets what is at a name aside, if anything is.
+    fn set_aside(&mut self, name: &str) -> Result<(), WriteError> {
+        let place = self.dir.join(name);
+        let older = match fs::rename(&place, self.beside(name, "older")) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(source) => return Err(WriteError::Io { path: place, source }),
+        };
+        self.done.push((name.to_owned(), older));
+        Ok(())
+    }
+
+    /// Puts everything back, as far as the file system lets it.
+    fn undo(&mut self) {
+        for (name, older) in std::mem::take(&mut self.done).into_iter().rev() {
+            let place = self.dir.join(&name);
+            let _ = if older { fs::rename(self.beside(&name, "older"), place) } else { fs::remove_file(place) };
+        }
+    }
+
+    /// Removes what is no longer needed. What is already in its place cannot be removed: that is fine.
+    fn tidy(&self) {
+        let older = self.done.iter().filter(|(_, older)| *older).map(|(name, _)| self.beside(name, "older"));
+        for path in self.partial.iter().cloned().chain(older) {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn write_one(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = fs::File::create(path)?;
-    file.write_all(content.as_bytes())?;
+    file.write_all(content)?;
     file.sync_all()
 }

@@ -28,7 +28,10 @@ mod summary;
 mod view;
 
 pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
-pub use folder::{WriteError, write_folder};
+pub use folder::{
+    CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, WriteError, add_file,
+    attestations, report_files, write_files, write_folder,
+};
 pub use github::github;
 pub use json::{from_json, to_json};
 pub use junit::junit;

@@ -1,0 +1,63 @@
+//! Attestation: digests, in-toto statements, DSSE envelopes, keys, verification.
+//!
+//! Owns: what is signed, how, and how it is checked. p256, ed25519-dalek, base64 and getrandom are used nowhere else.
+//! The clock enters a statement here, and nowhere into the record; it is an argument.
+//! Must never: trust a key that lies with what it verifies, read a payload before its signature holds, write a key over
+//! a file, or judge the audit.
+//!
+//! The way of a signature: a [`Signer`] signs bytes into an [`dsse::Envelope`]; `statement` says what a report's bytes
+//! are; `attest` makes the files of the report folder; `verify` goes the way back.
+
+pub mod bundle;
+pub mod dsse;
+mod keys;
+mod signer;
+pub mod statement;
+mod tree;
+pub mod verify;
+mod write;
+
+pub use keys::{Algorithm, KeyError, SigningKey, VerifyingKey};
+pub use signer::{SignError, Signer};
+pub use tree::{ArtifactKind, digest as artifact_digest};
+pub use write::{Artifact, AttestError, artifacts, attest, endorse};
+
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// One line of JSON with its line break: the only form in which this module writes JSON.
+#[expect(
+    clippy::expect_used,
+    reason = "statements and envelopes are structs, vectors and maps with text keys: serde_json cannot fail on them"
+)]
+fn to_line(value: &impl Serialize) -> String {
+    let mut text = serde_json::to_string(value).expect("a statement serialises");
+    text.push('\n');
+    text
+}
+
+/// Reads a regular file of at most `limit` bytes.
+fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("this is not a file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+        return Err(io::Error::other(format!("the file is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
