@@ -124,8 +124,11 @@ fn a_waived_result_is_marked_and_never_dropped() {
     assert!(stdout.contains("title=counterweight effective-sample-size (waived)::Waived: "), "{stdout}");
 }
 
+/// Depth, name and attributes of an element.
+type Element = (usize, String, Vec<(String, String)>);
+
 /// The elements of well-formed XML of the plain kind that JUnit is: name, attributes, depth. Panics on anything else.
-fn elements(xml: &str) -> Vec<(usize, String, Vec<(String, String)>)> {
+fn elements(xml: &str) -> Vec<Element> {
     let body = xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap();
     let mut open: Vec<String> = Vec::new();
     let mut found = Vec::new();

@@ -19,7 +19,7 @@ const SCHEMA: &str = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os
 ///
 /// Source: OASIS, Static Analysis Results Interchange Format 2.1.0 plus Errata 01.
 pub fn sarif(report: &Report, folder: &str) -> String {
-    let rules: Vec<Value> = report.checks.iter().map(|check| rule(check)).collect();
+    let rules: Vec<Value> = report.checks.iter().map(rule).collect();
     let results: Vec<Value> =
         gate::findings(report).map(|(check, level)| result(check, level, report, folder)).collect();
     let verdict = words(report.verdict);
