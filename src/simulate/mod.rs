@@ -5,7 +5,7 @@
 //! Must never: use `weights` or any estimator, or it would test them with themselves.
 //!
 //! The way of a world: [`scene`] makes its document ready (responses and scores, what is shown, what is liked);
-//! [`Scene::block`] draws a block of rows from a stream of its own; [`Scene::truth`] enumerates; [`write`] puts a log and
+//! [`Scene::block`] draws a block of rows from a stream of its own; [`Scene::truth`] enumerates; [`write()`] puts a log and
 //! all that belongs to it into a folder, block by block.
 //!
 //! Probabilities come from additions, multiplications, divisions and `libm`'s `exp` and `log`, which are the same on
