@@ -228,7 +228,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct LogArgs {
-    /// A file, a folder or a glob: Parquet, NDJSON or CSV, the text formats also with .gz or .zst
+    /// A file, a folder or a glob: Parquet, NDJSON, a JSON list or CSV, the text formats also with .gz or .zst
     #[arg(value_name = "LOGS")]
     logs: String,
     /// Whose column names these are [default: told by the columns]

@@ -9,6 +9,7 @@
 mod architecture;
 mod arena;
 mod attest;
+mod book;
 mod change;
 mod cli;
 mod declare;
@@ -16,6 +17,7 @@ mod degenerate;
 mod estimate;
 mod evidence;
 mod gate;
+mod hostile;
 mod logs;
 mod matrix;
 mod newton;

@@ -5,8 +5,8 @@
 //! Must never: know the target masses, keep rows, or drop a row without a reason.
 //!
 //! The way of a row: [`open`] finds the files (`files`) and maps their columns (`columns`); `fold` cuts the files into
-//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` decode a task into arrow record
-//! batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
+//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` (through `records`) decode a task into arrow
+//! record batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
 //!
 //! One process-wide effect: the Parquet decoder may panic on hostile bytes. Such a panic is caught and becomes a
 //! problem; so that it prints nothing, the first Parquet file opened wraps the process's panic hook in one that stays
@@ -24,6 +24,7 @@ mod moments;
 mod ndjson;
 mod nested;
 mod parquet;
+mod records;
 mod responses;
 mod rows;
 mod scored;
@@ -46,6 +47,9 @@ use std::path::PathBuf;
 
 /// Rows in a block: of a Parquet batch, and of a run of a text file.
 const BLOCK_ROWS: usize = 65_536;
+
+/// What to do about text in another encoding.
+const NOT_UTF8: &str = "the text is in another encoding: save it as UTF-8 (such as `iconv -f LATIN1 -t UTF-8`)";
 
 /// How many problems a scan collects before it gives up.
 const MAX_PROBLEMS: usize = 20;
@@ -121,7 +125,7 @@ pub struct LogFile {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// One JSON object a line.
+    /// One JSON object a line, or one list of objects.
     Ndjson(Compression),
     /// Comma-separated values with a header line.
     Csv(Compression),
@@ -402,7 +406,7 @@ impl Progress for () {
 /// Finds the log's files, reads their schemas and maps columns to what the audit needs.
 ///
 /// A folder's files are those with a known extension directly in it; several files are taken in the order of their
-/// paths. An NDJSON file's columns are the keys of its first 65,536 rows.
+/// paths. A JSON file's columns are the keys of its first 65,536 rows.
 ///
 /// # Errors
 /// Every problem at once: no such file, an unreadable header, a column that is named but is not there (with those
