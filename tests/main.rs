@@ -8,6 +8,7 @@
 
 mod architecture;
 mod arena;
+mod assumptions;
 mod attest;
 mod change;
 mod cli;

@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod assumptions;
 mod candidates;
 mod diff;
 pub mod draft;
@@ -134,6 +135,12 @@ pub fn audit_against(
     });
     let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
     let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
+    let coarsenings = coarsenings.map(|((table, own), rows)| {
+        sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows)
+    });
+    let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
+    let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
         regime,
         audit,
@@ -149,6 +156,8 @@ pub fn audit_against(
         pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
         refits: &refits,
+        coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
+        information: &information,
         as_of,
     };
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);

@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::{Against, Baseline, candidates, people, refits};
+use super::{Against, Baseline, assumptions, candidates, people, refits};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Preset, Regime, Severity};
@@ -75,6 +75,8 @@ pub(super) fn record(
         comparisons: evidence.evaluation.map_or_else(Vec::new, |own| candidates::comparisons(own, evidence)),
         refits: refits::records(evidence.refits),
         frontier: refits::points(evidence.refits),
+        coarsening: assumptions::coarsenings(evidence),
+        information: assumptions::information(evidence),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

@@ -8,6 +8,7 @@ mod candidate_completeness;
 mod candidates;
 mod cell_support;
 mod change_management;
+mod confounding_strength;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
@@ -24,6 +25,7 @@ mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod proxy_coarsening;
 mod rank_stability;
 mod refit_shift;
 mod regime_declaration;
@@ -43,10 +45,10 @@ use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
 use crate::refit::Refit;
-use crate::sensitivity::{GammaSettings, LambdaSettings, PolicyPair};
+use crate::sensitivity::{Coarsened, GammaSettings, LambdaSettings, PolicyPair, Unfitting};
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
-use crate::weights::{Calibration, Weights};
+use crate::weights::{Calibration, Information, Weights};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,12 +128,16 @@ pub struct Evidence<'a> {
     pub evaluation: Option<&'a Evaluation>,
     /// Every challenger against every incumbent; `None` without comparisons, or where the policy's limits cannot be used.
     pub pairs: Option<&'a [PolicyPair]>,
+    /// The evaluation with coarser cells, or the coarsening that does not fit; `None` without comparisons.
+    pub coarsenings: Option<Result<&'a [Coarsened], &'a Unfitting>>,
+    /// How closely the log ties each covariate to the others; empty with fewer than two.
+    pub information: &'a [Information],
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 29] = [
+pub static CHECKS: [&Check; 31] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
     &required_fields::CHECK,
@@ -151,6 +157,7 @@ pub static CHECKS: [&Check; 29] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &confounding_strength::CHECK,
     &candidate_completeness::CHECK,
     &target_regression::CHECK,
     &slice_regression::CHECK,
@@ -161,6 +168,7 @@ pub static CHECKS: [&Check; 29] = [
     &overfit_margin::CHECK,
     &hidden_confounding::CHECK,
     &weight_sensitivity::CHECK,
+    &proxy_coarsening::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.
@@ -333,6 +341,12 @@ pub fn sensitivity_settings(checks: &BTreeMap<String, CheckPolicy>) -> Option<(G
     let limits = |check: &Check| checks.get(check.id).map(|policy| Limits(&policy.limits));
     let gamma = hidden_confounding::settings(&limits(&hidden_confounding::CHECK)?).ok()?;
     Some((gamma, weight_sensitivity::settings(&limits(&weight_sensitivity::CHECK)?).ok()?))
+}
+
+/// How many disagreements a cell needs for what a covariate would have done had it been hidden; `None` where the policy's
+/// limit cannot be used, which the check says.
+pub fn coarsening_rows(checks: &BTreeMap<String, CheckPolicy>) -> Option<u32> {
+    proxy_coarsening::min_cell_rows(checks)
 }
 
 /// The challengers beside the incumbents.

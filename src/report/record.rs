@@ -2,6 +2,7 @@
 //!
 //! Numbers are finite or null. Change a field only with a version and a changelog entry; adding is free.
 
+use super::evidence_record::{CoarseningRecord, InformationRecord};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +86,12 @@ pub struct Report {
     /// Every challenger with every incumbent, in the order declared.
     #[serde(default)]
     pub comparisons: Vec<ComparisonRecord>,
+    /// The evaluation with coarser cells, in the order declared.
+    #[serde(default)]
+    pub coarsening: Vec<CoarseningRecord>,
+    /// How closely the log ties each covariate of the cells to the others; empty with fewer than two.
+    #[serde(default)]
+    pub information: Vec<InformationRecord>,
     /// Every waiver of the policy and what it did.
     pub waivers: Vec<WaiverRecord>,
 }

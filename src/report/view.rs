@@ -8,7 +8,7 @@ use super::record::{
     Verdict,
 };
 use super::refit::{RefitView, refits};
-use super::{candidates, envelopes, figures};
+use super::{candidates, envelopes, evidence, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -45,6 +45,8 @@ pub(super) struct View<'a> {
     slices: Folded<candidates::SliceRow>,
     refits: Vec<RefitView<'a>>,
     envelopes: Vec<Envelope<'a>>,
+    coarsening_finding: String,
+    coarsening_figure: Option<String>,
 }
 
 /// A challenger against an incumbent, with its figures.
@@ -152,6 +154,8 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
         evaluation_finding: candidates::finding(report),
         evaluation_figure: if html { candidates::figure(report) } else { None },
+        coarsening_finding: evidence::coarsening_finding(report),
+        coarsening_figure: if html { evidence::coarsening_figure(report) } else { None },
         flips: candidates::flips(report),
         slices: fold(candidates::slices(report)),
     }
