@@ -216,8 +216,23 @@ fn parquet_writer<W: Write + Send>(file: W, batch: &RecordBatch) -> Result<Arrow
 pub fn write_parquet(path: &Path, columns: &[(&str, ColumnData)]) -> Result<()> {
     row_count(columns)?;
     let batch = record_batch(columns)?;
-    let mut writer = parquet_writer(File::create(path)?, &batch)?;
-    writer.write(&batch).map_err(Error::other)?;
+    parquet_into(File::create(path)?, &batch)
+}
+
+/// The bytes that [`write_parquet`] writes.
+///
+/// # Errors
+/// No column, columns of different lengths, a name that occurs twice.
+pub fn parquet_bytes(columns: &[(&str, ColumnData)]) -> Result<Vec<u8>> {
+    row_count(columns)?;
+    let mut bytes = Vec::new();
+    parquet_into(&mut bytes, &record_batch(columns)?)?;
+    Ok(bytes)
+}
+
+fn parquet_into<W: Write + Send>(to: W, batch: &RecordBatch) -> Result<()> {
+    let mut writer = parquet_writer(to, batch)?;
+    writer.write(batch).map_err(Error::other)?;
     writer.close().map_err(Error::other)?;
     Ok(())
 }
