@@ -30,7 +30,8 @@ pub(crate) fn simulated(world: &str, rows: u64, seed: u64) -> (Sandbox, Truth) {
 pub(crate) fn audited(sandbox: &Sandbox, settings: &[&str]) -> Report {
     let mut all = vec!["checks.weight-sensitivity.replicates=100".to_owned()];
     all.extend(settings.iter().map(|setting| (*setting).to_owned()));
-    let declaration = declare::load(&sandbox.path("w/audit.yaml"), &all).unwrap_or_else(|problems| panic!("{problems}"));
+    let declaration =
+        declare::load(&sandbox.path("w/audit.yaml"), &all).unwrap_or_else(|problems| panic!("{problems}"));
     audit(&declaration, Input::Rows, AS_OF.parse().unwrap(), &()).unwrap_or_else(|problems| panic!("{problems}")).report
 }
 
@@ -51,7 +52,11 @@ fn kendalls_tau_agrees_with_scipy() {
         assert_close(kendall_tau(&both).unwrap(), number(&case["tau"]), 1e-10, "tau-b");
     }
     assert_eq!(kendall_tau(&[(1.0, 1.0), (1.0, 2.0)]), None, "all tied on one side");
-    assert_eq!(kendall_tau(&[(0.1 + 0.2, 0.0), (0.3, 1.0), (1.0, 2.0)]), Some(2.0 / 6.0_f64.sqrt()), "rounding is a tie");
+    assert_eq!(
+        kendall_tau(&[(0.1 + 0.2, 0.0), (0.3, 1.0), (1.0, 2.0)]),
+        Some(2.0 / 6.0_f64.sqrt()),
+        "rounding is a tie"
+    );
 }
 
 #[test]
@@ -109,7 +114,13 @@ fn dropping_the_type_turns_the_confounded_worlds_ranking_and_the_estimates_are_t
     let agrees = |policy: usize, row: usize| {
         let (a, b) = (own.policies[policy].shift_a[row], own.policies[policy].shift_b[row]);
         let value = own.answers[row].value();
-        if a > b { value } else if a < b { 1.0 - value } else { 0.5 }
+        if a > b {
+            value
+        } else if a < b {
+            1.0 - value
+        } else {
+            0.5
+        }
     };
     let weights: Vec<f64> = (0..own.rows.len()).map(weight).collect();
     let sum: f64 = weights.iter().sum();
@@ -155,7 +166,12 @@ fn where_both_types_ask_and_want_alike_coarser_cells_change_nothing() {
     let (sandbox, truth) = simulated(&world, 6000, 3);
     assert!(truth.mutual_information < 1e-12, "{}", truth.mutual_information);
     let report = audited(&sandbox, &[]);
-    assert_eq!(check(&report, "proxy-coarsening").status, Status::Pass, "{}", check(&report, "proxy-coarsening").message);
+    assert_eq!(
+        check(&report, "proxy-coarsening").status,
+        Status::Pass,
+        "{}",
+        check(&report, "proxy-coarsening").message
+    );
     assert_eq!(check(&report, "confounding-strength").status, Status::Pass);
     let information = &report.information[0];
     assert!(information.p_value.unwrap() > 1e-3 && information.information < 0.002, "{information:?}");
@@ -175,7 +191,9 @@ fn declared_coarsenings_are_followed_and_those_that_do_not_fit_are_said() {
     assert_eq!(report.coarsening.len(), 1);
     assert_eq!(report.coarsening[0].cells, "domain: koala, oasst as chat");
     assert_eq!(report.coarsening[0].cell_count, 4);
-    for (wrong, said) in [("[{drop: country}]", "country is no covariate"), ("[{merge: {domain: {chat: [koalas]}}}]", "no level koalas")] {
+    for (wrong, said) in
+        [("[{drop: country}]", "country is no covariate"), ("[{merge: {domain: {chat: [koalas]}}}]", "no level koalas")]
+    {
         let report = policy(wrong);
         let finding = check(&report, "proxy-coarsening");
         assert_eq!(finding.status, Status::Undetermined);
@@ -189,7 +207,10 @@ fn a_level_in_two_new_ones_is_a_problem_of_the_policy() {
     let sandbox = Sandbox::new();
     sandbox.write("p.yaml", "schema: counterweight/policy/v1\nname: p\nversion: 1.0.0\nextends: standard\ncoarsening: [{merge: {domain: {x: [a, b], y: [b]}}}]\n");
     sandbox.write("regime.yaml", crate::support::TELEMETRY_REGIME);
-    sandbox.write("audit.yaml", "schema: counterweight/audit/v1\nregime: regime.yaml\npolicy: p.yaml\nlogs: {path: x.csv}\n");
+    sandbox.write(
+        "audit.yaml",
+        "schema: counterweight/audit/v1\nregime: regime.yaml\npolicy: p.yaml\nlogs: {path: x.csv}\n",
+    );
     let problems = declare::load(&sandbox.path("audit.yaml"), &[]).unwrap_err().to_string();
     assert!(problems.contains("`b` goes into two new levels"), "{problems}");
 }

@@ -4,10 +4,10 @@
 
 use counterweight::report::{
     AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ComparisonRecord,
-    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, InformationRecord, Input, Labelled, LambdaPointRecord, LambdaRecord,
-    LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA,
-    Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
-    write_folder,
+    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, InformationRecord, Input, Labelled,
+    LambdaPointRecord, LambdaRecord, LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report,
+    ResolvedCell, Rows, SCHEMA, Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html,
+    markdown, summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -136,9 +136,8 @@ pub fn audit_against(
     let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
     let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
     let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
-    let coarsenings = coarsenings.map(|((table, own), rows)| {
-        sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows)
-    });
+    let coarsenings = coarsenings
+        .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
     let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
     let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {

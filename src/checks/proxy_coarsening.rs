@@ -36,8 +36,9 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         Some(Err(unfitting)) => {
             return Err(Undetermined {
                 message: format!("a coarsening of the policy does not fit the regime: {unfitting}"),
-                remedy: "name covariates and levels of the regime under coarsening in the policy, as they are written there"
-                    .to_owned(),
+                remedy:
+                    "name covariates and levels of the regime under coarsening in the policy, as they are written there"
+                        .to_owned(),
                 not_logged: false,
                 measures: Vec::new(),
             });
@@ -96,7 +97,12 @@ fn shown(evaluation: &Evaluation, own: &Coarsened) -> Vec<Measure> {
 fn sentence(comparison: &ComparisonEvaluation, own: &Coarsened, fine: &Estimate, coarse: Option<f64>) -> String {
     match coarse {
         Some(coarse) => {
-            format!("{} is {:+.3} with the declared cells and {coarse:+.3} {}", versus(comparison), fine.estimate, own.name)
+            format!(
+                "{} is {:+.3} with the declared cells and {coarse:+.3} {}",
+                versus(comparison),
+                fine.estimate,
+                own.name
+            )
         }
         None => format!("{} cannot be computed {}", versus(comparison), own.name),
     }

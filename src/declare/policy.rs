@@ -304,7 +304,11 @@ pub(super) fn shape() -> Shape {
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
         may("frontier", frontier_shape(), "Caps on the weights, and the grid of fitted candidates."),
-        may("coarsening", coarsening_shape(), "Coarser cells to try; without, each covariate of the cells is dropped in turn."),
+        may(
+            "coarsening",
+            coarsening_shape(),
+            "Coarser cells to try; without, each covariate of the cells is dropped in turn.",
+        ),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
 }

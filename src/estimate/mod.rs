@@ -14,9 +14,7 @@ mod mean;
 mod scores;
 
 pub use bound::{FiniteSampleBound, finite_sample_bound};
-pub use comparisons::{
-    Answer, Clusters, Comparisons, FeaturePair, Generators, MAX_GENERATORS, PolicyColumns, collect,
-};
+pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, Generators, MAX_GENERATORS, PolicyColumns, collect};
 pub use doubly_robust::{NotRobust, add_doubly_robust};
 pub use estimators::{cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
 pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};

@@ -33,11 +33,7 @@ pub struct Information {
 
 /// One for each covariate, in the order of the regime; empty with fewer than two, or without rows. `target` is p_T of the cells.
 #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
-pub fn information(
-    statistics: &Statistics,
-    covariates: &[String],
-    target: &BTreeMap<Levels, f64>,
-) -> Vec<Information> {
+pub fn information(statistics: &Statistics, covariates: &[String], target: &BTreeMap<Levels, f64>) -> Vec<Information> {
     let shown = |(levels, cell): (&Levels, &crate::statistics::CellStatistics)| (levels.clone(), cell.shown_audited());
     let logged: BTreeMap<Levels, f64> = statistics.cells.iter().map(shown).filter(|(_, n)| *n > 0.0).collect();
     let rows = statistics.audited();
