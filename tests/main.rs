@@ -17,6 +17,7 @@ mod degenerate;
 mod estimate;
 mod evidence;
 mod gate;
+mod labels;
 mod logs;
 mod matrix;
 mod newton;

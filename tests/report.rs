@@ -293,6 +293,9 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 fn fixture() -> Report {
     Report {
         coarsening: Vec::new(),
+        label_model: None,
+        label_model_note: None,
+        candidate_support: Vec::new(),
         information: vec![InformationRecord {
             covariate: "user_type".into(),
             n: 60_000,

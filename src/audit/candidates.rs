@@ -78,7 +78,7 @@ fn candidate_record(own: &Evaluation, candidate: &CandidateEvaluation, evidence:
     }
 }
 
-fn cell_key(evidence: &Evidence, cell: usize) -> Slice {
+pub(super) fn cell_key(evidence: &Evidence, cell: usize) -> Slice {
     let levels = evidence.comparisons.and_then(|table| table.cells.get(cell));
     let levels = levels.map_or(&[][..], Vec::as_slice);
     evidence.regime.cells.iter().cloned().zip(levels.iter().cloned()).collect()

@@ -26,7 +26,7 @@ use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::verdict::Judgement;
-use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
+use crate::{change, checks, estimate, labels, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -138,6 +138,9 @@ pub fn audit_against(
     let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
     let coarsenings = coarsenings
         .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
+    let labels = comparisons.as_ref().map(|table| {
+        labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses))
+    });
     let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
     let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
@@ -156,6 +159,7 @@ pub fn audit_against(
         evaluation: evaluation.as_ref(),
         refits: &refits,
         coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
+        labels: labels.as_ref(),
         information: &information,
         as_of,
     };

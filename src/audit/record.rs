@@ -26,6 +26,7 @@ pub(super) fn record(
         Basis::Rows => None,
         Basis::Statistics { scans } => Some(report::StatisticsRecord { scans, sources: sources(collected).collect() }),
     };
+    let (label_model, label_model_note) = assumptions::label_model(evidence);
     Report {
         schema: report::SCHEMA.to_owned(),
         tool: report::Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -77,6 +78,9 @@ pub(super) fn record(
         frontier: refits::points(evidence.refits),
         coarsening: assumptions::coarsenings(evidence),
         information: assumptions::information(evidence),
+        label_model,
+        label_model_note,
+        candidate_support: assumptions::support(evidence),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct View<'a> {
     envelopes: Vec<Envelope<'a>>,
     coarsening_finding: String,
     coarsening_figure: Option<String>,
+    drift_figure: Option<String>,
+    fit_figure: Option<String>,
 }
 
 /// A challenger against an incumbent, with its figures.
@@ -156,6 +158,8 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         evaluation_figure: if html { candidates::figure(report) } else { None },
         coarsening_finding: evidence::coarsening_finding(report),
         coarsening_figure: if html { evidence::coarsening_figure(report) } else { None },
+        drift_figure: if html { evidence::drift_figure(report) } else { None },
+        fit_figure: if html { evidence::fit_figure(report) } else { None },
         flips: candidates::flips(report),
         slices: fold(candidates::slices(report)),
     }
