@@ -8,6 +8,7 @@
 
 mod architecture;
 mod arena;
+mod assumptions;
 mod attest;
 mod book;
 mod change;
@@ -18,6 +19,7 @@ mod estimate;
 mod evidence;
 mod gate;
 mod hostile;
+mod labels;
 mod logs;
 mod matrix;
 mod newton;

@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod assumptions;
 mod candidates;
 mod diff;
 pub mod draft;
@@ -25,7 +26,7 @@ use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::verdict::Judgement;
-use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
+use crate::{change, checks, estimate, labels, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -134,6 +135,14 @@ pub fn audit_against(
     });
     let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
     let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
+    let coarsenings = coarsenings
+        .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
+    let labels = comparisons.as_ref().map(|table| {
+        labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses))
+    });
+    let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
+    let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
         regime,
         audit,
@@ -149,6 +158,9 @@ pub fn audit_against(
         pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
         refits: &refits,
+        coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
+        labels: labels.as_ref(),
+        information: &information,
         as_of,
     };
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);

@@ -41,18 +41,24 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let found: Option<Vec<(&PolicyPair, &LambdaCurve)>> =
         pairs.iter().map(|pair| pair.lambda.as_ref().map(|curve| (pair, curve))).collect();
     let mut found = found.ok_or_else(not_computable)?;
-    found.sort_by(|a, b| a.1.tipping.unwrap_or(0.0).total_cmp(&b.1.tipping.unwrap_or(0.0)));
-    let message = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
-    let measures = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_lambda)).collect();
+    // The smallest tipping point first; those that have no lead last.
+    found.sort_by(|a, b| a.1.tipping.unwrap_or(f64::INFINITY).total_cmp(&b.1.tipping.unwrap_or(f64::INFINITY)));
+    let first = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
+    let others = found.iter().skip(1).filter(|(_, curve)| curve.tipping.is_none());
+    let message = super::with_others(first, &others.map(|(pair, _)| super::pair_name(pair)).collect::<Vec<_>>());
+    let mut measures: Vec<Measure> = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_lambda)).collect();
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     Ok(Finding::from_measures(measures, message, REMEDY))
 }
 
-/// NaN, where the interval holds 0 even at Lambda = 1, crosses the limit.
+/// Where the interval holds 0 even at Lambda = 1 (NaN) there is no conclusion to overturn: a warning, so that one weak
+/// challenger does not fail what is said of the others.
 fn measures(pair: &PolicyPair, curve: &LambdaCurve, min_lambda: f64) -> Vec<Measure> {
     let name = super::pair_name(pair);
     let bound = at_least("min_lambda", min_lambda);
+    let otherwise = if curve.tipping.is_some() { Crossed::Limit } else { Crossed::Warning };
     let mut measures = vec![
-        Measure::held("tipping Lambda", curve.tipping.unwrap_or(f64::NAN), bound, Crossed::Limit),
+        Measure::held("tipping Lambda", curve.tipping.unwrap_or(f64::NAN), bound, otherwise),
         Measure::shown("tipping Lambda without sampling error", curve.tipping_point),
     ];
     if curve.unsupported > 0.0 {

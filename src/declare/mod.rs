@@ -17,7 +17,9 @@ mod yaml;
 
 pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Role};
 pub use canonical::canonical_json;
-pub use policy::{Cap, CapAt, CheckPolicy, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies};
+pub use policy::{
+    Cap, CapAt, CheckPolicy, Coarsening, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies,
+};
 pub use preset::{MADE, MADE_LABEL, MADE_PROMPT, MADE_RESPONSE_A, MADE_RESPONSE_B, Preset, WHOLE_LOG};
 pub use problem::{Problem, Problems};
 pub use regime::{Mechanism, Observed, Pairs, Regime, TO_BE_WRITTEN, Target, TargetForm};

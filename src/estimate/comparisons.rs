@@ -4,7 +4,8 @@
 //! Must never: drop a row because a candidate's log-probability is missing, or keep text.
 //!
 //! Memory: for each row some 60 bytes, and 8 more for each key that rows are clustered by, 16 for each candidate, 8 where a
-//! responses file is declared and 16 for each feature; twice that while the scan's parts are put together.
+//! responses file is declared, 8 where both generators are mapped, and 16 for each feature; twice that while the scan's parts
+//! are put together.
 
 use crate::declare::{Audit, Candidate, Levels, LogProbabilities, Problem, Problems, Role};
 use crate::logs::{self, Block, Codes, Label, Lists, Log, Moment, Month, Outcome, Progress, Request, Responses};
@@ -19,7 +20,9 @@ pub struct Comparisons {
     pub cells: Vec<Levels>,
     /// p_T of each cell.
     pub p_target: Vec<f64>,
-    /// p_T/p_O of each cell, with p_O counted over these rows; 0 where it is not defined.
+    /// p_O of each cell, counted over these rows or declared.
+    pub p_observed: Vec<f64>,
+    /// p_T/p_O of each cell; 0 where it is not defined.
     pub factors: Vec<f64>,
     /// Index of the row over all rows read, from 0.
     pub rows: Vec<u64>,
@@ -48,8 +51,46 @@ pub struct Comparisons {
     pub response_b: Option<Vec<u32>>,
     /// Features of both responses, from the log's columns of lists; `None` where no fit names them and no such role is mapped.
     pub features: Option<FeaturePair>,
+    /// Which generator made each response; `None` unless both slots are mapped, and beyond [`MAX_GENERATORS`] of them.
+    pub generators: Option<Generators>,
     /// One for each candidate with log-probabilities, in the order declared.
     pub policies: Vec<PolicyColumns>,
+}
+
+/// How many generators are kept apart: more, and the column holds something else.
+pub const MAX_GENERATORS: usize = 1000;
+
+/// The generators of both responses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Generators {
+    /// Their names, in the order in which rows first show them.
+    pub names: Vec<String>,
+    /// Each row's generator of response a, or [`Codes::MISSING`].
+    pub a: Vec<u32>,
+    /// The same of response b.
+    pub b: Vec<u32>,
+}
+
+impl Generators {
+    /// The codes of these names, new ones counted on.
+    fn coded(&mut self, names: &[String]) -> Vec<u32> {
+        let mut known: HashMap<String, u32> = (0..).zip(&self.names).map(|(code, name)| (name.clone(), code)).collect();
+        let code = |name: &String| {
+            *known.entry(name.clone()).or_insert_with(|| {
+                self.names.push(name.clone());
+                u32::try_from(self.names.len() - 1).unwrap_or(Codes::MISSING)
+            })
+        };
+        names.iter().map(code).collect()
+    }
+
+    fn add(&mut self, a: (&[u32], &[String]), b: (&[u32], &[String])) {
+        let ((codes_a, names_a), (codes_b, names_b)) = (a, b);
+        let (of_a, of_b) = (self.coded(names_a), self.coded(names_b));
+        let new = |of: &[u32], code: &u32| of.get(*code as usize).copied().unwrap_or(Codes::MISSING);
+        self.a.extend(codes_a.iter().map(|code| new(&of_a, code)));
+        self.b.extend(codes_b.iter().map(|code| new(&of_b, code)));
+    }
 }
 
 /// What was answered.
@@ -138,6 +179,7 @@ pub fn collect(
         sums: &sums,
         lists: &lists,
         column_keys: &keys,
+        further: &[Role::GeneratorA, Role::GeneratorB],
         skip,
         ..Request::default()
     };
@@ -148,9 +190,13 @@ pub fn collect(
     let new = || Part::new(&plan);
     let add = |part: &mut Part, block: &Block| part.add(block, &plan, &factors);
     let part = logs::scan(log, &request, progress, &new, &add, &mut Part::merge)?;
-    let factor = |levels: &Levels| context.factors.get(levels).map_or(0.0, |own| own.labelled);
+    let of = |levels: &Levels| context.factors.get(levels).copied().unwrap_or_default();
     let table = part.finish(&plan, weights, &audit.source.name)?;
-    Ok(Comparisons { factors: table.cells.iter().map(factor).collect(), ..table })
+    Ok(Comparisons {
+        factors: table.cells.iter().map(|levels| of(levels).labelled).collect(),
+        p_observed: table.cells.iter().map(|levels| of(levels).observed).collect(),
+        ..table
+    })
 }
 
 /// Which columns are read, and for what.
@@ -166,6 +212,7 @@ struct Plan<'a> {
     response_a: Option<String>,
     response_b: Option<String>,
     has_months: bool,
+    has_generators: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -191,6 +238,7 @@ impl<'a> Plan<'a> {
             response_a: responses.and_then(|_| column(Role::ResponseA)),
             response_b: responses.and_then(|_| column(Role::ResponseB)),
             has_months: log.mapped.contains_key(&Role::Timestamp),
+            has_generators: [Role::GeneratorA, Role::GeneratorB].iter().all(|role| log.mapped.contains_key(role)),
             candidates,
         };
         let looked_up = plan.candidates.iter().map(|(_, source)| *source).chain(plan.reference).any(by_response);
@@ -271,6 +319,7 @@ impl Part {
             response_a: plan.response_a.as_ref().map(|_| Vec::new()),
             response_b: plan.response_b.as_ref().map(|_| Vec::new()),
             features: plan.features.as_ref().map(|_| FeaturePair::default()),
+            generators: plan.has_generators.then(Generators::default),
             policies: plan.candidates.iter().map(policy).collect(),
             ..Comparisons::default()
         };
@@ -307,6 +356,20 @@ impl Part {
             own.extend(found_b);
         }
         self.add_features(block, plan, &rows);
+        self.add_generators(block, &rows);
+    }
+
+    fn add_generators(&mut self, block: &Block, rows: &[usize]) {
+        let slot = |role: Role| block.keys.get(&role);
+        let (Some(own), Some(a), Some(b)) =
+            (&mut self.comparisons.generators, slot(Role::GeneratorA), slot(Role::GeneratorB))
+        else {
+            return;
+        };
+        let codes = |of: &Codes| -> Vec<u32> {
+            rows.iter().map(|row| of.codes.get(*row).copied().unwrap_or(Codes::MISSING)).collect()
+        };
+        own.add((&codes(a), &a.values), (&codes(b), &b.values));
     }
 
     fn add_row(&mut self, block: &Block, row: usize, (cell, factor): (u32, f64), answer: Answer) {
@@ -379,6 +442,9 @@ impl Part {
             own.a.extend(more.a);
             own.b.extend(more.b);
         }
+        if let (Some(own), Some(more)) = (&mut own.generators, more.generators) {
+            own.add((&more.a, &more.names), (&more.b, &more.names));
+        }
         for (column, keys) in other.keys {
             self.keys.entry(column).or_default().extend(keys);
         }
@@ -391,7 +457,9 @@ impl Part {
             return Err(one_problem(file, message, help));
         }
         let clusters = |name: &str, column: &String| dense(name, self.keys.get(column).map_or(&[][..], Vec::as_slice));
+        let few = |own: &Generators| own.names.len() <= MAX_GENERATORS;
         Ok(Comparisons {
+            generators: self.comparisons.generators.filter(few),
             cells: weights.cells.keys().cloned().collect(),
             p_target: weights.cells.values().map(|cell| cell.p_target).collect(),
             clusters: plan.clusters.iter().map(|(name, column)| clusters(name, column)).collect(),

@@ -2,6 +2,7 @@
 //!
 //! Numbers are finite or null. Change a field only with a version and a changelog entry; adding is free.
 
+use super::evidence_record::{CoarseningRecord, InformationRecord, LabelModelRecord, SupportRecord};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +86,21 @@ pub struct Report {
     /// Every challenger with every incumbent, in the order declared.
     #[serde(default)]
     pub comparisons: Vec<ComparisonRecord>,
+    /// The evaluation with coarser cells, in the order declared.
+    #[serde(default)]
+    pub coarsening: Vec<CoarseningRecord>,
+    /// How closely the log ties each covariate of the cells to the others; empty with fewer than two.
+    #[serde(default)]
+    pub information: Vec<InformationRecord>,
+    /// What the labels say; null where there is no label model.
+    #[serde(default)]
+    pub label_model: Option<LabelModelRecord>,
+    /// Why there is none, where candidates are evaluated.
+    #[serde(default)]
+    pub label_model_note: Option<String>,
+    /// What candidates' mass lies on, as far as the responses file says.
+    #[serde(default)]
+    pub candidate_support: Vec<SupportRecord>,
     /// Every waiver of the policy and what it did.
     pub waivers: Vec<WaiverRecord>,
 }

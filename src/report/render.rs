@@ -25,7 +25,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
@@ -48,6 +48,11 @@ const SECTIONS: [Section; 15] = [
         id: "sensitivity",
         title: "How much hidden confounding would overturn it",
         template: include_str!("../../templates/sensitivity.md"),
+    },
+    Section {
+        id: "evidence",
+        title: "Evidence about the assumptions",
+        template: include_str!("../../templates/evidence.md"),
     },
     Section { id: "refits", title: "Re-fits", template: include_str!("../../templates/refits.md") },
     Section {

@@ -165,14 +165,14 @@ fn clusterings(comparisons: &Comparisons) -> Vec<Clusters> {
 
 /// Rows on which two policies disagree, and what dropped out.
 #[derive(Default)]
-struct Disagreements {
-    rows: Vec<(usize, f64, bool)>,
+pub(super) struct Disagreements {
+    pub(super) rows: Vec<(usize, f64, bool)>,
     ties: u64,
     undecided: u64,
     soft: u64,
 }
 
-fn disagreements(comparisons: &Comparisons, margins: &[(f64, f64)]) -> Disagreements {
+pub(super) fn disagreements(comparisons: &Comparisons, margins: &[(f64, f64)]) -> Disagreements {
     let mut found = Disagreements::default();
     for (row, (own, other)) in margins.iter().enumerate() {
         let (weight, answer) = (comparisons.weight[row], comparisons.answers[row]);
