@@ -31,4 +31,5 @@ mod shards;
 mod simulate;
 mod support;
 mod verdict;
+mod walkthrough;
 mod worlds;

@@ -1,7 +1,7 @@
 //! Robustness envelopes as figures: what could be true, against how much is assumed away.
 
 use super::escape::xml;
-use super::figures::Svg;
+use super::figures::{Svg, round_step};
 use super::format;
 use super::record::{GammaRecord, LambdaRecord};
 
@@ -43,7 +43,11 @@ pub(super) fn gamma(gamma: &GammaRecord, index: usize, name: &str) -> Option<Str
     x.draw(&mut svg, "Gamma: odds by which hidden reasons may tilt a disagreement");
     legend(&mut svg, "rows of a cluster dependent", "rows independent");
     svg.text((PLOT.0, 14.0), "start", "largest p-value");
-    Some(svg.close(&format!("{}. Along Gamma, the largest p-value that hidden reasons allow.", xml(&finding))))
+    Some(svg.close(&format!(
+        "Figure 10.{}. {}. Along Gamma, the largest p-value that hidden reasons allow.",
+        2 * index + 1,
+        xml(&finding)
+    )))
 }
 
 /// The bounds on the difference along Lambda. `None` without two points to draw.
@@ -55,6 +59,12 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     if high <= low || !(high - low).is_finite() {
         return None;
     }
+    let step = round_step((high - low) / 5.0);
+    if step <= 0.0 || !step.is_finite() {
+        return None;
+    }
+    let (first, last) = ((low / step).floor(), (high / step).ceil());
+    let (low, high) = (first * step, last * step);
     let y = |value: f64| PLOT.1 + PLOT.3 * (high - value) / (high - low);
     let finding = match lambda.tipping {
         Some(tipping) => format!("{name}: ahead up to Lambda = {}", format::number(tipping)),
@@ -69,9 +79,12 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
         format::number(high)
     );
     let mut svg = Svg::open(310.0, &format!("lambda-{index}"), &finding, &about);
-    for (value, class) in [(low, "grid"), (0.0, "join"), (high, "grid")] {
-        svg.line((PLOT.0, y(value)), (PLOT.0 + PLOT.2, y(value)), class);
-        svg.text((PLOT.0 - 6.0, y(value) + 4.0), "end", &format::number(value));
+    let mut tick = first;
+    while tick <= last {
+        let class = if tick.abs() < 0.5 { "join" } else { "grid" };
+        svg.line((PLOT.0, y(tick * step)), (PLOT.0 + PLOT.2, y(tick * step)), class);
+        svg.text((PLOT.0 - 6.0, y(tick * step) + 4.0), "end", &format::number(tick * step));
+        tick += 1.0;
     }
     for point in &lambda.curve {
         svg.line((x.at(point.lambda), y(point.ci_lower)), (x.at(point.lambda), y(point.ci_upper)), "join");
@@ -86,10 +99,11 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     curve(&mut svg, &line(&|index| point(index).map(|point| point.sharp_lower)), "join", false);
     curve(&mut svg, &line(&|index| point(index).map(|point| point.sharp_upper)), "join", false);
     x.draw(&mut svg, "Lambda: factor by which any weight may be wrong");
-    legend(&mut svg, "bounds", "sharp bounds; bars: bounds with sampling error");
+    legend(&mut svg, "bounds (bars: with sampling error)", "sharp bounds");
     svg.text((PLOT.0, 14.0), "start", "difference in accuracy");
     Some(svg.close(&format!(
-        "{}. Along Lambda, the differences in target-weighted accuracy that wrong weights allow.",
+        "Figure 10.{}. {}. Along Lambda, the differences in target-weighted accuracy that wrong weights allow.",
+        2 * index + 2,
         xml(&finding)
     )))
 }
@@ -97,8 +111,8 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
 fn legend(svg: &mut Svg, first: &str, second: &str) {
     svg.circle(PLOT.0 + 196.0, 10.0);
     svg.text((PLOT.0 + 206.0, 14.0), "start", first);
-    svg.diamond(PLOT.0 + 386.0, 10.0);
-    svg.text((PLOT.0 + 396.0, 14.0), "start", second);
+    svg.diamond(PLOT.0 + 446.0, 10.0);
+    svg.text((PLOT.0 + 456.0, 14.0), "start", second);
 }
 
 /// A line through points, marked by circles or by diamonds.
