@@ -35,4 +35,5 @@ mod shards;
 mod simulate;
 mod support;
 mod verdict;
+mod walkthrough;
 mod worlds;
