@@ -10,6 +10,7 @@ mod people;
 mod record;
 mod refits;
 mod robustness;
+mod subgroups;
 mod training;
 
 pub use diff::diff;

@@ -8,6 +8,7 @@ mod clipping;
 mod concentration;
 mod masses;
 mod sides;
+mod subgroups;
 mod summary;
 mod tail;
 
@@ -16,6 +17,7 @@ pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
 pub use masses::{against_table, p_value_of_table};
 pub use sides::{Sides, share_of_side_a, sides};
+pub use subgroups::{Subgroup, subgroup};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
