@@ -86,7 +86,7 @@ fn rows_sentence(report: &Report) -> String {
         .filter(|(_, count)| **count > 0)
         .map(|(reason, count)| format!("{} {reason}", format::integer(*count)))
         .collect();
-    let mut sentence = format!("{} of {} rows audited", format::integer(rows.audited), format::integer(rows.read));
+    let mut sentence = format!("{} of {} audited", format::integer(rows.audited), format::integer(rows.read));
     if !reasons.is_empty() {
         let _ = write!(sentence, "; excluded: {}", reasons.join(", "));
     }
@@ -96,12 +96,12 @@ fn rows_sentence(report: &Report) -> String {
 fn weights_sentence(report: &Report) -> String {
     match &report.weights {
         Some(weights) => format!(
-            "worth {} independent comparisons of {} ({})",
+            "{} independent comparisons of {} ({})",
             format::number(weights.n_eff.round()),
             format::integer(weights.n),
             format::share(weights.n_eff_ratio)
         ),
-        None => "what they are worth for the target cannot be computed".to_owned(),
+        None => "cannot be computed for the target".to_owned(),
     }
 }
 
