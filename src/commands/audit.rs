@@ -42,6 +42,8 @@ pub(crate) struct AuditOptions {
     pub(crate) resume: Option<PathBuf>,
     /// Whether to write the rows' weights.
     pub(crate) weights: bool,
+    /// Which report.md to write.
+    pub(crate) form: report::Form,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -84,7 +86,7 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     if options.weights {
         further.push(weights(&declaration, &audited, progress)?);
     }
-    let mut files = report::report_files(&audited.report, further)?;
+    let mut files = report::report_files(&audited.report, options.form, further)?;
     if let Some(signer) = &signer {
         let signed =
             attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());

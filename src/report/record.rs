@@ -63,6 +63,9 @@ pub struct Report {
     pub annotators: Vec<AnnotatorRecord>,
     /// Every cell that the target names or the log holds.
     pub cells: Vec<CellRecord>,
+    /// Critical slices in the order declared, then the levels of each covariate where there are several.
+    #[serde(default)]
+    pub subgroups: Vec<SubgroupRecord>,
     /// Target mass of cells with no audited row.
     pub unsupported_target_mass: f64,
     /// Target pair mass that g_O never shows within supported cells; null when unknown.
@@ -564,6 +567,28 @@ pub struct CellRecord {
     pub pair_ratio_evidence: Option<PairRatioEvidence>,
     /// Largest weight in the cell.
     pub max_weight: Option<f64>,
+    /// Share of the total weight.
+    pub weight_share: f64,
+}
+
+/// The cells of a slice together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubgroupRecord {
+    /// The slice.
+    pub slice: CellKey,
+    /// Whether the regime names it as critical.
+    pub critical: bool,
+    /// Audited rows.
+    pub n: u64,
+    /// Labelled rows among them.
+    pub n_labelled: u64,
+    /// p_O of the slice.
+    pub p_observed: f64,
+    /// p_T of the slice.
+    pub p_target: f64,
+    /// Kish's effective sample size within it; null without rows of positive weight.
+    pub n_eff: Option<f64>,
     /// Share of the total weight.
     pub weight_share: f64,
 }
