@@ -408,8 +408,9 @@ const TABLE: &str = "| key | must be given | what | meaning |\n|---|---|---|---|
 fn reference(title: &str, command: &str, lead: &str, schema: &Value) -> String {
     let mut page = format!(
         "# {title}\n\n{lead}\n\nMade of the schema, `counterweight schema {command}`. `a.b` is the key `b` under `a`, `a[].b` the key `b` of each \
-         item of `a`.\nA key that is not here is an error.\n\n"
+         item of `a`.\n"
     );
+    page.push_str(if command == "report" { "\n" } else { "A key that is not here is an error.\n\n" });
     if command == "policy" {
         // One row a check: what its limits mean is on its page.
         let mut schema = schema.clone();

@@ -137,6 +137,38 @@ impl Role {
         Role::FeaturesB,
     ];
 
+    /// What the role's column holds, for people who have to find it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Role::Id => "The comparison's identifier.",
+            Role::Prompt => "The prompt's identifier, or the prompt.",
+            Role::ResponseA => "The response that was shown first: its identifier, or its text.",
+            Role::ResponseB => "The response that was shown second.",
+            Role::Label => {
+                "Which was preferred: a word of the alphabet, or a number from 0 to 1, the probability that a is."
+            }
+            Role::Propensity => {
+                "g_O of the ordered pair, in (0, 1]: the probability with which the mechanism showed it."
+            }
+            Role::LogPropensity => "Natural logarithm of g_O, where g_O itself would underflow.",
+            Role::TargetPropensity => {
+                "g_T of the ordered pair, in [0, 1]: the probability with which the target's mechanism would show it."
+            }
+            Role::LogTargetPropensity => "Natural logarithm of g_T.",
+            Role::Mechanism => "The mechanism that drew the pair: its id, as the regime declares it.",
+            Role::Annotator => "Who answered; a pseudonym is enough.",
+            Role::Timestamp => "When the comparison was shown.",
+            Role::Inclusion => "The probability with which the comparison, once shown, was selected for labelling.",
+            Role::GeneratorA => "The model that wrote response a.",
+            Role::GeneratorB => "The model that wrote response b.",
+            Role::User => "The user who wrote the prompt; a pseudonym is enough.",
+            Role::Session => "The session of the comparison.",
+            Role::Labeller => "The kind of labeller, such as person or model.",
+            Role::FeaturesA => "Features of response a, a list of numbers.",
+            Role::FeaturesB => "Features of response b, a list of numbers.",
+        }
+    }
+
     /// The role's name under `columns:`.
     pub fn name(self) -> &'static str {
         match self {
@@ -291,7 +323,7 @@ fn logs_shape() -> Shape {
 }
 
 fn columns_shape() -> Shape {
-    let column = |role: Role| may(role.name(), Shape::Text, "The column taken for this role.");
+    let column = |role: Role| may(role.name(), Shape::Text, role.meaning());
     let mut known: Vec<_> = Role::ALL.into_iter().map(column).collect();
     known.push(may(PARTS, list(Shape::Text, 1), "Columns of logged parts of the pair's log-probability, summed."));
     known.push(may(CHOSEN, Shape::Text, "The column of the preferred response, under a preset that keeps it."));
