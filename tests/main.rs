@@ -30,5 +30,6 @@ mod sensitivity;
 mod shards;
 mod simulate;
 mod support;
+mod tilts;
 mod verdict;
 mod worlds;

@@ -14,8 +14,10 @@ mod mean;
 mod scores;
 
 pub use bound::{FiniteSampleBound, finite_sample_bound};
-pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, PolicyColumns, collect};
-pub use doubly_robust::{NotRobust, add_doubly_robust};
+pub use comparisons::{
+    Answer, Clusters, Comparisons, FeatureColumns, FeaturePair, PolicyColumns, collect, feature_columns,
+};
+pub use doubly_robust::{NotRobust, Outcomes, add_doubly_robust, locate};
 pub use estimators::{cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
 pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
 pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};

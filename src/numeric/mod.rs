@@ -2,7 +2,7 @@
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
 //! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted
-//! means, ridge logistic regression. Must never: do I/O or know what its numbers mean.
+//! means, ridge logistic regression and its worst case over weights in a box. Must never: do I/O or know what its numbers mean.
 
 mod chi_squared;
 mod evidence;
@@ -17,6 +17,7 @@ mod student;
 mod sum;
 mod tail;
 mod weighted_mean;
+mod worst_case;
 
 pub use chi_squared::{ChiSquared, chi_squared};
 pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of_log_e, t_test_of_mean_one};
@@ -33,3 +34,4 @@ pub use student::{empirical_bernstein, t_quantile, t_tail};
 pub use sum::Sum;
 pub use tail::Tail;
 pub use weighted_mean::{WeightedMean, weighted_mean};
+pub use worst_case::{WorstCase, WorstCaseFit, collapse, fit_worst_case, worst_mean};
