@@ -507,6 +507,134 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     assert!(artifact_digest(&sandbox.path("empty")).is_err());
 }
 
+/// A file under the artifact's own name counts, not a copy of the audited one somewhere else.
+#[test]
+fn a_deployed_artifact_is_not_replaced_by_a_copy_elsewhere() {
+    let sandbox = telemetry();
+    keygen(&sandbox, "team", "p256");
+    std::fs::create_dir_all(sandbox.path("deploy/hidden")).unwrap();
+    sandbox.write("deploy/judge.bin", "a model");
+    let rows = counterweight::simulate::example();
+    let number = |value: f64| ColumnData::Number(vec![Some(value); rows.len()]);
+    let mut columns = columns(&rows);
+    columns.extend([("ra", number(-2.0)), ("rb", number(-2.0)), ("ca", number(-1.0)), ("cb", number(-3.0))]);
+    sandbox.write_log("logs.parquet", &columns);
+    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
+                      - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: deploy/judge.bin}\n";
+    sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{candidates}"));
+    audit(&sandbox, &[]);
+    assert_eq!(holds(&sandbox, &["--inputs", "."]).0, 0);
+    sandbox.write("deploy/judge.bin", "another model");
+    sandbox.write("deploy/hidden/old.bin", "a model");
+    let (code, said) = holds(&sandbox, &["--inputs", ".", "--require", "inputs"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("✗ FAILS  deploy/judge.bin"), "{said}");
+}
+
+/// What is not a file, is too large, or has the name of something signed, never verifies and never hangs.
+#[cfg(unix)]
+#[test]
+fn a_hostile_folder_neither_hangs_nor_holds() {
+    let sandbox = signed("p256");
+    let place = |name: &str| sandbox.path(&format!("{REPORT}/{name}"));
+    let refused = |name: &str| {
+        let (code, said) = holds(&sandbox, &["--inputs", "."]);
+        assert_eq!(code, 1, "{name}: {said}");
+        let named = said.contains(&format!("✗ FAILS  {name}"));
+        assert!(named, "{name}: {said}");
+    };
+    // Pipes, devices and folders in the place of every file, one after the other.
+    for name in FILES {
+        let whole = sandbox.read(&format!("{REPORT}/{name}"));
+        for made in ["pipe", "device", "folder", "loop", "huge"] {
+            std::fs::remove_file(place(name)).unwrap();
+            match made {
+                "pipe" => assert!(Command::new("mkfifo").arg(place(name)).status().unwrap().success()),
+                "device" => std::os::unix::fs::symlink("/dev/zero", place(name)).unwrap(),
+                "folder" => std::fs::create_dir(place(name)).unwrap(),
+                "loop" => std::os::unix::fs::symlink(place(name), place(name)).unwrap(),
+                // Sparse: nothing is written to the disk.
+                _ => std::fs::File::create(place(name)).unwrap().set_len(1 << 33).unwrap(),
+            }
+            refused(name);
+            if made == "folder" {
+                std::fs::remove_dir(place(name)).unwrap();
+            } else {
+                std::fs::remove_file(place(name)).unwrap();
+            }
+            sandbox.write(&format!("{REPORT}/{name}"), &whole);
+        }
+    }
+    // A link to the very same bytes is the same bytes.
+    std::fs::rename(place("report.md"), sandbox.path("moved.md")).unwrap();
+    std::os::unix::fs::symlink(sandbox.path("moved.md"), place("report.md")).unwrap();
+    assert_eq!(holds(&sandbox, &[]).0, 0);
+    // A file that begins like an endorsement and is none is listed as nobody's, not passed over.
+    sandbox.write(&format!("{REPORT}/endorsement.approver.txt"), "approved");
+    let (_, said) = holds(&sandbox, &[]);
+    assert!(said.contains("endorsement.approver.txt"), "{said}");
+    sandbox.write(&format!("{REPORT}/weights.parquet"), "weights that nobody signed");
+    refused("weights.parquet");
+}
+
+/// Everything that can be put together from what a trusted key did sign, and is not the report.
+#[test]
+fn what_was_signed_for_something_else_is_no_attestation() {
+    let sandbox = signed("p256");
+    keygen(&sandbox, "risk", "ed25519");
+    assert_eq!(run(&sandbox, &["sign", REPORT, "--key", "risk.pem", "--role", "approver"]).0, 0);
+    let endorsement = std::fs::read_dir(sandbox.path(REPORT))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .find(|name| name.starts_with("endorsement."))
+        .unwrap();
+    let read = |name: &str| String::from_utf8(sandbox.read(&format!("{REPORT}/{name}"))).unwrap();
+    let (dsse, both) = (read("attestation.dsse.json"), read("attestation.intoto.jsonl"));
+    let standard = format!("{}\n", both.lines().nth(1).unwrap());
+    let (endorsed, bundle) = (read(&endorsement), read("attestation.sigstore.json"));
+    let spaced = dsse.replacen(':', ": ", 1);
+    let twice = dsse.replacen("{\"payload\":", "{\"payload\":\"e30=\",\"payload\":", 1);
+    let signatures: Value = serde_json::from_str(&dsse).unwrap();
+    let one = signatures["signatures"][0].to_string();
+    let two = dsse.replacen(&format!("[{one}]"), &format!("[{one},{one}]"), 1);
+    let extra = dsse.replacen("{\"payload\":", "{\"note\":1,\"payload\":", 1);
+    assert!(twice != dsse && two != dsse && extra != dsse);
+    let keys = ["--key", "risk.pub.pem"];
+    let cases: [(&str, &str); 10] = [
+        ("the test result", &standard),
+        ("an endorsement", &endorsed),
+        ("both lines", &both),
+        ("the bundle", &bundle),
+        ("other white space", &spaced),
+        ("a key twice", &twice),
+        ("two signatures", &two),
+        ("an unknown key", &extra),
+        ("a deep document", &"[".repeat(1 << 20)),
+        ("nothing", ""),
+    ];
+    for (what, text) in cases {
+        sandbox.write(&format!("{REPORT}/attestation.dsse.json"), text);
+        let (code, said) = holds(&sandbox, &keys);
+        assert_eq!(code, 1, "{what}: {said}");
+    }
+    sandbox.write(&format!("{REPORT}/attestation.dsse.json"), &dsse);
+    assert_eq!(holds(&sandbox, &keys).0, 0);
+    // The report of a pass under the attestation of a block: the signature holds, the files do not.
+    let passed = ["report.json", "report.md", "report.html", "SHA256SUMS"].map(|name| (name, read(name)));
+    assert_eq!(audit(&sandbox, &["--set", "checks.effective-sample-size.min_n_eff=1500"]), 1);
+    for (name, text) in passed {
+        sandbox.write(&format!("{REPORT}/{name}"), text);
+    }
+    let (code, said) = holds(&sandbox, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("✗ FAILS  report.json") && said.contains("verdict block"), "{said}");
+    // And the attestation of the pass under the second line of the block.
+    sandbox.write(&format!("{REPORT}/attestation.dsse.json"), &dsse);
+    let (code, said) = holds(&sandbox, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("✗ FAILS  attestation.intoto.jsonl"), "{said}");
+}
+
 /// A subject's name never leads out of the folder that was given.
 #[test]
 fn names_with_dots_are_never_followed() {

@@ -476,6 +476,52 @@ fn a_fitted_policy_is_written_scored_and_its_weights_are_there() {
     assert_eq!(sandbox.read("log.ndjson"), log().into_bytes());
 }
 
+/// Weights and fitted policies are in SHA256SUMS and under the signature; a run that makes none leaves none of an earlier one.
+#[test]
+fn what_is_made_further_is_signed_and_never_stale() {
+    let sandbox = documents();
+    ran(&sandbox, &["keygen", "--out", "team.pem"]);
+    let signed = [&RUN[..], &["--out", "report", "--sign", "team.pem"]].concat();
+    ran(&sandbox, &[&signed[..], &["--weights"]].concat());
+    let verify = || {
+        let output = sandbox.run(&["verify", "report", "--key", "team.pub.pem"]);
+        (output.status.code(), text(&output).0)
+    };
+    let (code, said) = verify();
+    assert_eq!(code, Some(0), "{said}");
+    for name in ["refit-1.safetensors", "weights.parquet"] {
+        assert!(said.contains(&format!("✓ holds  {name}")), "{said}");
+        let sums = String::from_utf8(sandbox.read("report/SHA256SUMS")).unwrap();
+        assert!(sums.lines().any(|line| line.ends_with(&format!("  {name}"))), "{sums}");
+        let path = format!("report/{name}");
+        let whole = sandbox.read(&path);
+        let mut changed = whole.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        sandbox.write(&path, changed);
+        let (code, said) = verify();
+        assert!(code == Some(1) && said.contains(&format!("✗ FAILS  {name}")), "{said}");
+        std::fs::remove_file(sandbox.path(&path)).unwrap();
+        let (code, said) = verify();
+        assert!(code == Some(1) && said.contains(&format!("✗ FAILS  {name}")), "{said}");
+        sandbox.write(&path, whole);
+    }
+    // One that was not signed would be taken for one that was.
+    sandbox.write("report/refit-2.safetensors", "another policy");
+    let (code, said) = verify();
+    assert!(code == Some(1) && said.contains("✗ FAILS  refit-2.safetensors"), "{said}");
+    sandbox.write("report/refit-x.safetensors", "nobody's");
+    ran(&sandbox, &signed);
+    let there = |name: &str| sandbox.path(&format!("report/{name}")).exists();
+    assert!(there("refit-1.safetensors") && !there("refit-2.safetensors") && !there("weights.parquet"));
+    assert!(there("refit-x.safetensors"), "it is none of a report's");
+    assert_eq!(verify().0, Some(0), "{}", verify().1);
+    // Rendering knows neither weights nor policies.
+    ran(&sandbox, &[&RUN[..], &["--out", "plain"]].concat());
+    let output = sandbox.run(&["render", "report/report.json", "--out", "plain"]);
+    assert_eq!(output.status.code(), Some(2), "{:?}", text(&output));
+}
+
 #[test]
 fn an_audit_that_was_cut_off_ends_in_the_same_bytes() {
     let sandbox = documents();

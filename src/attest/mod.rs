@@ -22,6 +22,7 @@ pub use signer::{SignError, Signer};
 pub use tree::{ArtifactKind, digest as artifact_digest};
 pub use write::{Artifact, AttestError, artifacts, attest, endorse};
 
+use crate::logs;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -48,12 +49,26 @@ fn to_line(value: &impl Serialize) -> String {
     text
 }
 
+/// Opens a regular file. Nothing else is opened: a pipe would wait for whoever writes to it, a device never end.
+fn open(path: &Path) -> io::Result<File> {
+    let refused = || io::Error::other("this is not a file");
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(refused());
+    }
+    let file = File::open(path)?;
+    // What was put there since is caught here.
+    if file.metadata()?.is_file() { Ok(file) } else { Err(refused()) }
+}
+
+/// The SHA-256 of a regular file, in lower-case hexadecimal.
+fn digest_of(path: &Path) -> io::Result<String> {
+    open(path)?;
+    logs::digest(path)
+}
+
 /// Reads a regular file of at most `limit` bytes.
 fn read_small(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("this is not a file"));
-    }
+    let file = open(path)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {

@@ -7,7 +7,6 @@
 //! cd FOLDER && find -L . -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum
 //! ```
 
-use crate::logs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -35,7 +34,7 @@ pub enum ArtifactKind {
 /// backslash in it.
 pub fn digest(path: &Path) -> io::Result<(ArtifactKind, String)> {
     if !path.is_dir() {
-        return Ok((ArtifactKind::File, logs::digest(path)?));
+        return Ok((ArtifactKind::File, super::digest_of(path)?));
     }
     let mut names = Vec::new();
     list(path, "", 0, &mut names)?;
@@ -45,7 +44,7 @@ pub fn digest(path: &Path) -> io::Result<(ArtifactKind, String)> {
     names.sort();
     let mut lines = Sha256::new();
     for name in names {
-        let digest = logs::digest(&path.join(&name))?;
+        let digest = super::digest_of(&path.join(&name))?;
         lines.update(format!("{digest}  {name}\n").as_bytes());
     }
     Ok((ArtifactKind::Folder, super::hex(&lines.finalize())))

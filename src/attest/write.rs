@@ -9,7 +9,7 @@ use super::statement::{
 };
 use super::{hex, tree};
 use crate::declare::Audit;
-use crate::report::{CHECKSUMS, DSSE, INTOTO, Report, ReportFile, SIGSTORE};
+use crate::report::{CHECKSUMS, DSSE, INTOTO, Report, ReportFile, SIGSTORE, is_own};
 use chrono::{DateTime, SecondsFormat, Utc};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -32,8 +32,8 @@ pub enum AttestError {
         /// Why not.
         source: io::Error,
     },
-    /// Two different things would have one name.
-    #[error("two different things would be attested as `{0}`; name one of them otherwise in the audit document")]
+    /// Two different things would have one name, or a file that is read has the name of one that a report writes.
+    #[error("two different things could be attested as `{0}`; name one of them otherwise in the audit document")]
     Name(String),
     /// The signer does not sign.
     #[error(transparent)]
@@ -93,7 +93,12 @@ pub fn attest(
         .map(|artifact| (artifact.line.clone(), Resource::new(&artifact.line.name, &artifact.sha256)))
         .collect();
     let deployed = artifacts.iter().map(|(_, resource)| resource.clone());
-    let subject = unique(own.chain(inputs).chain(kept.iter().cloned()).chain(deployed))?;
+    let elsewhere: Vec<Resource> = inputs.chain(kept.iter().cloned()).chain(deployed).collect();
+    // What has the name of a report's own file would be looked for in the report's folder.
+    if let Some(taken) = elsewhere.iter().find(|resource| is_own(&resource.name)) {
+        return Err(AttestError::Name(taken.name.clone()));
+    }
+    let subject = unique(own.chain(elsewhere))?;
     let context = Context {
         artifacts,
         seed: seeds(audit),

@@ -9,9 +9,9 @@ use counterweight::attest::statement::Resource;
 use counterweight::attest::{self, Signer};
 use counterweight::audit::{Against, Audited, Baseline, Input, StatisticsFile};
 use counterweight::declare::Declaration;
-use counterweight::logs::{ColumnData, Progress, write_parquet};
+use counterweight::logs::{ColumnData, Progress, parquet_bytes};
 use counterweight::refit::Artefact;
-use counterweight::report::Report;
+use counterweight::report::{Report, ReportFile};
 use counterweight::{declare, report};
 use std::path::{Path, PathBuf};
 
@@ -77,38 +77,31 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
         let sha256 = counterweight::logs::digest(path).map_err(|error| Failure(format!("error: {error}")))?;
         kept.push(Resource::new(&relative_to(folder, path), &sha256));
     }
-    let mut files = report::report_files(&audited.report)?;
+    let mut further = policies(&audited.policies)?;
+    if options.weights {
+        further.push(weights(&declaration, &audited, progress)?);
+    }
+    let mut files = report::report_files(&audited.report, further)?;
     if let Some(signer) = &signer {
         let signed =
             attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());
         files.extend(signed.map_err(failed)?);
     }
     report::write_files(&files, &out).map_err(|error| Failure(format!("error: {error}")))?;
-    keep_policies(&audited.policies, &out)?;
-    if options.weights {
-        keep_weights(&declaration, &audited, &out, progress)?;
-    }
     answer(options, &audited.report, &out, signer.as_ref())?;
     Ok(u8::from(audited.report.exit_code != 0))
 }
 
-/// Writes the fitted policies, each as `refit-N.safetensors` by its place among them.
-fn keep_policies(policies: &[(String, Artefact)], out: &Path) -> Result<(), Failure> {
-    for (place, (_, policy)) in policies.iter().enumerate() {
-        replace(&out.join(format!("refit-{}.safetensors", place + 1)), |path| {
-            std::fs::write(path, policy.to_bytes()?).map_err(Failure::from)
-        })?;
-    }
-    Ok(())
+/// The fitted policies, each as `refit-N.safetensors` by its place among them.
+fn policies(policies: &[(String, Artefact)]) -> Result<Vec<ReportFile>, Failure> {
+    let file = |(place, (_, policy)): (usize, &(String, Artefact))| {
+        Ok(ReportFile { name: report::refit_name(place + 1), bytes: policy.to_bytes()? })
+    };
+    policies.iter().enumerate().map(file).collect()
 }
 
-/// Writes `weights.parquet`, clipped where the first fitted candidate's rule clips, else at the policy's first cap.
-fn keep_weights(
-    declaration: &Declaration,
-    audited: &Audited,
-    out: &Path,
-    progress: &dyn Progress,
-) -> Result<(), Failure> {
+/// `weights.parquet`, clipped where the first fitted candidate's rule clips, else at the policy's first cap.
+fn weights(declaration: &Declaration, audited: &Audited, progress: &dyn Progress) -> Result<ReportFile, Failure> {
     let taken = audited.policies.first().map(|(_, policy)| policy.provenance.clip.as_str());
     let weights = counterweight::audit::row_weights(declaration, &audited.statistics, taken, progress)?;
     let numbers = |values: Vec<f64>| ColumnData::Number(values.into_iter().map(Some).collect());
@@ -118,7 +111,9 @@ fn keep_weights(
         ("weight_normalised", numbers(weights.normalised)),
         ("weight_clipped", numbers(weights.clipped)),
     ];
-    replace(&out.join("weights.parquet"), |path| write_parquet(path, &columns).map_err(Failure::from))
+    let bytes = parquet_bytes(&columns)
+        .map_err(|error| Failure(format!("error: {}: cannot be written: {error}", report::WEIGHTS)))?;
+    Ok(ReportFile { name: report::WEIGHTS.to_owned(), bytes })
 }
 
 /// Writes a file whole under another name and then puts it in its place.

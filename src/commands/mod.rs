@@ -101,11 +101,19 @@ fn use_colour() -> bool {
 /// `counterweight render`.
 pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
     let report = diff::read_record(record)?;
-    if out.is_dir() && !report::attestations(out).map_err(|error| Failure(format!("error: {error}")))?.is_empty() {
-        let out = out.display();
-        return Err(Failure(format!(
-            "error: {out}: a signed report is there\n  = help: name another folder with --out"
-        )));
+    if out.is_dir() {
+        let failed = |error| Failure(format!("error: {error}"));
+        let found = if !report::attestations(out).map_err(failed)?.is_empty() {
+            Some("a signed report")
+        } else if !report::further(out).map_err(failed)?.is_empty() {
+            Some("a report with its rows' weights or fitted policies")
+        } else {
+            None
+        };
+        if let Some(found) = found {
+            let out = out.display();
+            return Err(Failure(format!("error: {out}: {found} is there\n  = help: name another folder with --out")));
+        }
     }
     report::write_folder(&report, out).map_err(|error| Failure(format!("error: {error}")))?;
     print(&format!("Report: {}\n", out.join("report.html").display()))?;

@@ -22,6 +22,27 @@ pub const ENDORSEMENT_PREFIX: &str = "endorsement.";
 /// How they end.
 pub const ENDORSEMENT_SUFFIX: &str = ".dsse.json";
 
+/// The weights of the rows, for training.
+pub const WEIGHTS: &str = "weights.parquet";
+/// The files that every report has, in the order of `SHA256SUMS`.
+pub const VIEWS: [&str; 3] = ["report.html", "report.json", "report.md"];
+
+/// The file of the fitted policy at that place, from 1.
+pub fn refit_name(place: usize) -> String {
+    format!("refit-{place}.safetensors")
+}
+
+/// Whether a report writes files of this name, which its `SHA256SUMS` and its signature cover.
+pub fn is_own(name: &str) -> bool {
+    VIEWS.contains(&name) || is_further(name)
+}
+
+/// Whether a report may have a file of this name and need not.
+fn is_further(name: &str) -> bool {
+    let place = name.strip_prefix("refit-").and_then(|rest| rest.strip_suffix(".safetensors"));
+    name == WEIGHTS || place.and_then(|place| place.parse().ok()).is_some_and(|place| refit_name(place) == name)
+}
+
 /// Why a report folder could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
@@ -55,17 +76,19 @@ pub struct ReportFile {
     pub bytes: Vec<u8>,
 }
 
-/// The files of a report without a signature: `report.json`, `report.md`, `report.html`, and `SHA256SUMS` over them.
+/// The files of a report without a signature: `report.json`, `report.md`, `report.html`, what was made `further` (the
+/// rows' weights, fitted policies), and `SHA256SUMS` over them all.
 ///
 /// # Errors
 /// A template does not fit the record, which is a bug.
-pub fn report_files(report: &Report) -> Result<Vec<ReportFile>, RenderError> {
+pub fn report_files(report: &Report, further: Vec<ReportFile>) -> Result<Vec<ReportFile>, RenderError> {
     let file = |name: &str, text: String| ReportFile { name: name.to_owned(), bytes: text.into_bytes() };
     let mut files = vec![
         file("report.html", html(report)?),
         file("report.json", to_json(report)),
         file("report.md", markdown(report)?),
     ];
+    files.extend(further);
     files.push(file(CHECKSUMS, checksums(&files)));
     Ok(files)
 }
@@ -75,11 +98,12 @@ pub fn report_files(report: &Report) -> Result<Vec<ReportFile>, RenderError> {
 /// # Errors
 /// As those.
 pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
-    write_files(&report_files(report)?, dir)
+    write_files(&report_files(report, Vec::new())?, dir)
 }
 
 /// Writes a report's files into `dir`, which is made if it is not there. What an older report leaves that is not written
-/// again (its attestation, its endorsements) goes: a signature never lies beside a report that it was not made for.
+/// again (its attestation, its endorsements, its rows' weights, its fitted policies) goes: none of them ever lies beside a
+/// report that it was not made for.
 ///
 /// Every file is first written whole under another name beside its place and only then renamed; if anything fails, what
 /// was there before is put back. Other files in the folder are left alone.
@@ -88,7 +112,8 @@ pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
 /// `dir` is a file, one of the names is taken by a folder, or the file system refuses.
 pub fn write_files(files: &[ReportFile], dir: &Path) -> Result<(), WriteError> {
     prepare(dir, files)?;
-    let stale = attestations(dir)?.into_iter().filter(|name| files.iter().all(|file| file.name != *name));
+    let older = attestations(dir)?.into_iter().chain(further(dir)?);
+    let stale = older.filter(|name| files.iter().all(|file| file.name != *name));
     exchange(files, &stale.collect::<Vec<_>>(), dir)
 }
 
@@ -117,12 +142,28 @@ fn exchange(files: &[ReportFile], stale: &[String], dir: &Path) -> Result<(), Wr
 /// # Errors
 /// The folder cannot be read.
 pub fn attestations(dir: &Path) -> Result<Vec<String>, WriteError> {
+    names(dir, |name| {
+        let endorsement = name.starts_with(ENDORSEMENT_PREFIX) && name.ends_with(ENDORSEMENT_SUFFIX);
+        endorsement || [DSSE, INTOTO, SIGSTORE].contains(&name)
+    })
+}
+
+/// The rows' weights and the fitted policies in a folder, by name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn further(dir: &Path) -> Result<Vec<String>, WriteError> {
+    names(dir, is_further)
+}
+
+fn names(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>, WriteError> {
     let failed = |source| WriteError::Io { path: dir.to_owned(), source };
     let mut names = Vec::new();
     for entry in fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-        let endorsement = name.starts_with(ENDORSEMENT_PREFIX) && name.ends_with(ENDORSEMENT_SUFFIX);
-        if endorsement || [DSSE, INTOTO, SIGSTORE].contains(&name.as_str()) {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A folder is nothing that a report wrote.
+        if wanted(&name) && entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
             names.push(name);
         }
     }

@@ -29,8 +29,8 @@ mod view;
 
 pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
 pub use folder::{
-    CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, WriteError, add_file,
-    attestations, report_files, write_files, write_folder,
+    CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, VIEWS, WEIGHTS, WriteError,
+    add_file, attestations, further, is_own, refit_name, report_files, write_files, write_folder,
 };
 pub use github::github;
 pub use json::{from_json, to_json};

@@ -3,26 +3,22 @@
 use super::super::bundle::Bundle;
 use super::super::dsse::{Envelope, EnvelopeError};
 use super::super::statement::{ArtifactLine, Context, Resource, preference_audit, test_result};
-use super::super::{hex, read_small};
+use super::super::{digest_of, hex, read_small};
 use super::{ATTESTATIONS, MAX_BYTES, Place, Signed, State, Verification, read_record};
-use crate::logs;
-use crate::report::{CHECKSUMS, ENDORSEMENT_PREFIX, INTOTO, Report, SIGSTORE};
+use crate::report::{CHECKSUMS, INTOTO, Report, SIGSTORE, VIEWS, attestations, is_own};
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// What a report folder may hold of its own; the first subjects of a statement, in this order or another.
-const OWN: [&str; 4] = ["report.html", "report.json", "report.md", "weights.parquet"];
-/// What it must hold.
-const MUST: [&str; 3] = ["report.html", "report.json", "report.md"];
 /// The one that is read.
 const RECORD: &str = "report.json";
 /// How many names of other files a line shows.
 const SHOWN: usize = 8;
 
-/// The subjects that lie in the report folder: the first ones, as long as their names are a report's.
+/// The subjects that lie in the report folder: the first ones, as long as their names are a report's (no other subject may have
+/// such a name: see `attest::attest`).
 pub(super) fn own(subjects: &[Resource]) -> &[Resource] {
-    let count = subjects.iter().take_while(|subject| OWN.contains(&subject.name.as_str())).count();
+    let count = subjects.iter().take_while(|subject| is_own(&subject.name)).count();
     subjects.get(..count).unwrap_or_default()
 }
 
@@ -30,7 +26,7 @@ pub(super) fn own(subjects: &[Resource]) -> &[Resource] {
 pub(super) fn check(place: &Place, signed: &Signed<'_>, found: &mut Verification) -> Option<Report> {
     forms(place, signed, found);
     let own = own(&signed.statement.subject);
-    for name in MUST.iter().filter(|name| own.iter().all(|subject| subject.name != **name)) {
+    for name in VIEWS.iter().filter(|name| own.iter().all(|subject| subject.name != **name)) {
         found.add(State::Fails, name, "it is not among what was signed");
     }
     let files: Vec<Option<Vec<u8>>> = own.iter().map(|subject| file(place, subject, found)).collect();
@@ -121,11 +117,11 @@ fn both(bytes: &[u8], signed: &Signed<'_>) -> Result<String, String> {
 /// One file of the report against its digest; the bytes of `report.json` if they are as signed.
 fn file(place: &Place, subject: &Resource, found: &mut Verification) -> Option<Vec<u8>> {
     let path = place.folder.join(&subject.name);
-    let record = subject.name == RECORD;
-    let read = if record {
-        read_small(&path, MAX_BYTES).map(|bytes| (hex(&Sha256::digest(&bytes)), Some(bytes)))
+    let read = if VIEWS.contains(&subject.name.as_str()) {
+        let record = |_: &Vec<u8>| subject.name == RECORD;
+        read_small(&path, MAX_BYTES).map(|bytes| (hex(&Sha256::digest(&bytes)), Some(bytes).filter(record)))
     } else {
-        logs::digest(&path).map(|digest| (digest, None))
+        digest_of(&path).map(|digest| (digest, None))
     };
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound && !place.whole => {
@@ -160,18 +156,22 @@ fn checksums(place: &Place, own: &[Resource], found: &mut Verification) {
     }
 }
 
-/// What else lies in the folder is nobody's statement.
+/// What else lies in the folder is nobody's statement; what has the name of a report's own file would be taken for one.
 fn others(folder: &Path, own: &[Resource], found: &mut Verification) {
+    let endorsements = attestations(folder).unwrap_or_default();
     let known = |name: &String| {
         own.iter().any(|subject| subject.name == *name)
             || ATTESTATIONS.contains(&name.as_str())
             || name == CHECKSUMS
-            || name.starts_with(ENDORSEMENT_PREFIX)
+            || endorsements.contains(name)
     };
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.retain(|name| !known(name));
     names.sort();
+    for name in names.extract_if(.., |name| is_own(name)) {
+        found.add(State::Fails, &name, "it has the name of a report's own file, and was not signed");
+    }
     if !names.is_empty() {
         let shown: Vec<String> = names.iter().take(SHOWN).map(|name| name.escape_debug().to_string()).collect();
         let more = if names.len() > SHOWN { ", …" } else { "" };

@@ -182,7 +182,10 @@ fn signature<'k>(place: &Place, keys: Option<&'k [VerifyingKey]>, found: &mut Ve
             return None;
         }
     };
-    let envelope = match envelope(&bytes) {
+    // In a folder each form has its own name; a file by itself may be any of them.
+    let read =
+        if place.whole { Envelope::from_line(&bytes).map_err(|error| error.to_string()) } else { envelope(&bytes) };
+    let envelope = match read {
         Ok(envelope) => envelope,
         Err(why) => {
             found.add(State::Fails, &name, why);

@@ -1,11 +1,11 @@
 //! Auditing again, with the recorded date and settings, and comparing the records.
 
+use super::super::digest_of;
 use super::super::statement::{PreferenceAudit, Resource};
 use super::Request;
 use super::inputs::{Folder, plain};
 use crate::audit::{self, Against, Baseline, Input, StatisticsFile};
 use crate::declare;
-use crate::logs;
 use crate::report::{self, Report};
 use chrono::NaiveDate;
 use serde_json::Value;
@@ -52,7 +52,7 @@ fn again(document: &Path, record: &Report, below: &mut Folder) -> Result<Report,
 /// the folder that was given. What a name alone leads to is not opened.
 fn locate(input: &report::Input, folder: &Path, below: &mut Folder) -> Result<PathBuf, String> {
     let beside = plain(&input.name).map(|name| folder.join(name));
-    let same = |path: &PathBuf| logs::digest(path).is_ok_and(|digest| digest == input.sha256);
+    let same = |path: &PathBuf| digest_of(path).is_ok_and(|digest| digest == input.sha256);
     let found = beside.filter(same).or_else(|| below.find(&Resource::new(&input.name, &input.sha256)));
     found.ok_or_else(|| {
         format!("`{}`, as it was, is not there; name its folder with --inputs", input.name.escape_debug())
