@@ -255,7 +255,7 @@ fn a_network_learns_what_no_line_tells() {
     let (line, network) = (accuracy(Model::Tilt), accuracy(Model::Mlp(Network { hidden: 8, steps: 150 })));
     let apart = network.estimate - line.estimate;
     assert!(apart > 3.0 * network.standard_error.unwrap().hypot(line.standard_error.unwrap()), "{line:?} {network:?}");
-    let without = Pairs { sides: None, ..pairs };
+    let without = Pairs { sides: None, ..pairs.clone() };
     let problem = Problem { pairs: &without, ..problem };
     let error = explore(&problem, &grid(Model::Mlp(Network { hidden: 2, steps: 2 }), Objective::Naive), None, &|| ());
     assert!(error.unwrap_err().to_string().contains("each response"));
