@@ -245,14 +245,14 @@ fn the_gradient_of_a_network_is_exactly_one_half_at_zero() {
 
 #[test]
 fn a_network_learns_what_no_line_tells() {
-    let pairs = pairs(2);
+    let pairs = Pairs { weights: vec![1.0; 1600], ..pairs(2) };
     let problem = Problem { pairs: &pairs, menu: None, incumbent: None, robust: None };
     let accuracy = |model: Model| {
         let frontier = explore(&problem, &grid(model, Objective::Naive), None, &|| ()).unwrap();
         assert!(frontier.points.iter().all(|point| point.converged && !point.separated));
         frontier.selected.preference_accuracy
     };
-    let (line, network) = (accuracy(Model::Tilt), accuracy(Model::Mlp(Network { hidden: 8, steps: 150 })));
+    let (line, network) = (accuracy(Model::Tilt), accuracy(Model::Mlp(Network { hidden: 8, steps: 300 })));
     let apart = network.estimate - line.estimate;
     assert!(apart > 3.0 * network.standard_error.unwrap().hypot(line.standard_error.unwrap()), "{line:?} {network:?}");
     let without = Pairs { sides: None, ..pairs.clone() };
@@ -457,7 +457,7 @@ fn clipping_trades_bias_for_variance_along_a_curve() {
         fit_logistic(&Logistic::new(features, 2, labels, &weights, 1e-3), None).unwrap().coefficients
     };
     // The target's own optimum: no tilt along feature 0, by symmetry.
-    let (mut curve, caps) = (Vec::new(), [f64::INFINITY, 8.0, 4.0, 2.0, 1.0, 0.5]);
+    let (mut curve, caps) = (Vec::new(), [f64::INFINITY, 8.0, 4.0, 2.0, 1.0]);
     let logs: Vec<_> = (0..60).map(|seed| draw(400, 500 + seed)).collect();
     for cap in caps {
         let found: Vec<f64> = logs.iter().map(|log| fit(log, cap)[0]).collect();
@@ -469,7 +469,7 @@ fn clipping_trades_bias_for_variance_along_a_curve() {
         assert!(two[0].0 < two[1].0, "a lower cap is more biased: {curve:?}");
         assert!(two[0].1 > two[1].1, "and varies less: {curve:?}");
     }
-    assert!(curve[0].1 > 4.0 * curve[5].1 && curve[5].0 > 20.0 * curve[0].0, "{curve:?}");
+    assert!(curve[0].1 > 4.0 * curve[4].1 && curve[4].0 > 20.0 * curve[0].0, "{curve:?}");
 }
 
 // ---- Features of every kind, by the command ----
@@ -582,7 +582,7 @@ fn features_that_do_not_go_together_are_refused() {
         ("features: {text: ngrams, a: [x, y], b: [x, y]}", "equally many"),
         ("features: {a: length_a, b: length_b, size: 32}", "`size` says nothing"),
         ("features: {text: ngrams, size: 100000}", "larger than 4096"),
-        ("features: {text: ngrams}", "not mapped"),
+        ("features: {text: ngrams}", "no column `response_a`"),
         ("features: {a: length_a, b: nowhere}", "nowhere"),
         ("objective: worst_case, lambda: 0.5", "lambda"),
     ] {
@@ -629,7 +629,8 @@ fn a_log_with_text_and_nothing_else_is_refitted_and_scored() {
     ran(&sandbox, &[&RUN[..], &["--out", "report"]].concat());
     let report = record(&sandbox, "report");
     let refit = report.refits[0].frontier.as_ref().expect("fitted");
-    assert!(refit.preference_accuracy.estimate > 0.7, "{refit:?}");
+    let accuracy = &refit.preference_accuracy;
+    assert!(accuracy.estimate > 0.5 + 5.0 * accuracy.se.unwrap(), "{accuracy:?}");
     let policy = Artefact::from_bytes(&sandbox.read("report/refit-1.safetensors")).unwrap();
     assert_eq!((policy.provenance.scale.len(), policy.parameters.len()), (64, 64));
     ran(&sandbox, &["score", "report/refit-1.safetensors", "log.ndjson", "--out", "s.parquet"]);
@@ -663,7 +664,9 @@ fn a_log_of_chosen_and_rejected_texts_is_refitted_and_scored() {
     let fit = audit("log.ndjson", "features: {text: ngrams, size: 64}").replace("logs: {", "logs: {preset: trl, ");
     sandbox.write("audit.yaml", fit);
     ran(&sandbox, &[&RUN[..], &["--out", "report"]].concat());
-    assert!(record(&sandbox, "report").refits[0].frontier.as_ref().unwrap().preference_accuracy.estimate > 0.7);
+    let report = record(&sandbox, "report");
+    let accuracy = &report.refits[0].frontier.as_ref().unwrap().preference_accuracy;
+    assert!(accuracy.estimate > 0.5 + 5.0 * accuracy.se.unwrap(), "{accuracy:?}");
     let score = ["score", "report/refit-1.safetensors", "log.ndjson", "--out", "s.parquet"];
     assert_eq!(sandbox.run(&score).status.code(), Some(2));
     ran(&sandbox, &[&score[..], &["--audit", "audit.yaml"]].concat());
@@ -683,7 +686,7 @@ fn the_encoder_depends_on_the_text_alone() {
     assert!(ngrams("", 32).iter().all(|x| x.abs() <= 0.0));
     // Fixed: fitted policies name the encoder and are applied with it.
     let place = |text: &str| ngrams(text, 1024).iter().take(1023).position(|x| x.abs() > 0.0);
-    assert_eq!([place("a"), place("b"), place("ab")], [Some(0), Some(0), Some(0)]);
+    assert_eq!([place("a"), place("b"), place("ab")], [Some(494), Some(359), Some(560)]);
 }
 
 /// What `score` finds in a responses file by identifiers that are text.
