@@ -746,13 +746,14 @@ fn a_network_is_refitted_by_the_command_with_the_same_bytes_for_any_number_of_th
 #[test]
 fn wide_products_do_not_depend_on_threads() {
     let mut lines = String::new();
-    for line in texts().lines().take(600) {
+    for line in texts().lines().take(400) {
         lines.push_str(line);
         lines.push('\n');
     }
     let fit = "hidden: 32, steps: 4, features: {text: ngrams, size: 200}";
     let sandbox = documents("log.ndjson", lines, fit);
     sandbox.write("audit.yaml", audit("log.ndjson", fit).replace("model: tilt", "model: mlp"));
+    sandbox.write("policy.yaml", POLICY.replace("[none, 2]", "[none]").replace("[1, 10]", "[1]"));
     for threads in ["1", "2"] {
         let mut run = command();
         let run = run.current_dir(sandbox.path("")).env("RAYON_NUM_THREADS", threads);
@@ -883,7 +884,7 @@ fn the_example_runs_and_its_policies_are_better_by_the_truth() {
     let world = std::fs::read_to_string(root.join("world.yaml")).unwrap();
     assert!(world.contains("rows: 10000") && world.contains("concise: 0.5, thorough: 0.5"));
     // A smaller log and a smaller grid, so that the test is quick.
-    sandbox.write("world.yaml", world.replace("rows: 10000", "rows: 4000"));
+    sandbox.write("world.yaml", world.replace("rows: 10000", "rows: 3000"));
     ran(&sandbox, &["simulate", "world.yaml", "--out", "run", "--quiet"]);
     for name in ["regime.yaml", "audit.yaml", "policy.yaml"] {
         sandbox.write(&format!("run/{name}"), std::fs::read(root.join(name)).unwrap());

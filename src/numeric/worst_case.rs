@@ -206,17 +206,18 @@ fn bend(
         gradient.iter_mut().zip(x).for_each(|(sum, x)| *sum -= weight * wrong * half * x);
         weight * wrong * (1.0 - wrong) / width * half * half
     };
-    squares(problem, &term)
+    squares(problem, 1, &term)
 }
 
 /// What a row adds to a gradient; returns what its square x x' is multiplied by.
 type Term<'a> = dyn Fn(usize, &[f64], &mut DVector<f64>) -> f64 + Sync + 'a;
 
-/// The sums of gradients and of squares x x' times what `term` returns, over the rows in fixed parts.
-fn squares(problem: &WorstCase<'_>, term: &Term<'_>) -> (DVector<f64>, DMatrix<f64>) {
+/// `sums` sums of gradients, one after the other, and that of the squares x x' times what `term` returns, over the rows in fixed
+/// parts.
+fn squares(problem: &WorstCase<'_>, sums: usize, term: &Term<'_>) -> (DVector<f64>, DMatrix<f64>) {
     let size = problem.width;
     let part = |rows: std::ops::Range<usize>| {
-        let (mut gradient, mut curvature) = (DVector::zeros(size), DMatrix::zeros(size, size));
+        let (mut gradient, mut curvature) = (DVector::zeros(sums * size), DMatrix::zeros(size, size));
         let mut scaled: Vec<f64> = Vec::with_capacity(BLOCK.min(rows.len()) * size);
         for row in rows {
             let x = &problem.features[row * size..(row + 1) * size];
@@ -233,7 +234,7 @@ fn squares(problem: &WorstCase<'_>, term: &Term<'_>) -> (DVector<f64>, DMatrix<f
         (gradient, curvature)
     };
     let parts: Vec<_> = parts(problem.weights.len()).into_par_iter().map(part).collect();
-    let zero = (DVector::zeros(size), DMatrix::zeros(size, size));
+    let zero = (DVector::zeros(sums * size), DMatrix::zeros(size, size));
     parts.into_iter().fold(zero, |(gradient, curvature), (g, c)| (gradient + g, curvature + c))
 }
 
@@ -272,9 +273,13 @@ fn slope(x: f64, lambda: f64, width: Option<f64>) -> f64 {
     1.0 / lambda + (lambda - 1.0 / lambda) * above
 }
 
-/// The t at which sum w psi(l - t) = 0, by Newton's method from the mean: the sum is convex and falls in t, and is not negative
-/// at the mean, so that the steps go one way.
 fn level(losses: &[f64], weights: &[f64], lambda: f64, width: Option<f64>) -> f64 {
+    level_from(losses, weights, lambda, width, None)
+}
+
+/// The t at which sum w psi(l - t) = 0, by Newton's method from a value near it, else from the mean: the sum is convex and falls in
+/// t, so that from the second step on the steps go one way.
+fn level_from(losses: &[f64], weights: &[f64], lambda: f64, width: Option<f64>, near: Option<f64>) -> f64 {
     let sums = |t: f64| {
         let part = |rows: std::ops::Range<usize>| {
             let (mut value, mut fall) = (Sum::default(), Sum::default());
@@ -292,12 +297,15 @@ fn level(losses: &[f64], weights: &[f64], lambda: f64, width: Option<f64>) -> f6
         }
         (total.0.value(), total.1.value())
     };
-    let weight = weights.iter().copied().collect::<Sum>().value();
-    let mut t = losses.iter().zip(weights).map(|(l, w)| l * w).collect::<Sum>().value() / weight;
+    let mean = || {
+        let weight = weights.iter().copied().collect::<Sum>().value();
+        losses.iter().zip(weights).map(|(l, w)| l * w).collect::<Sum>().value() / weight
+    };
+    let mut t = near.unwrap_or_else(mean);
     for _ in 0..MAX_STEPS {
         let (value, fall) = sums(t);
         let step = value / fall;
-        if step <= 1e-14 * (1.0 + t.abs()) || !step.is_finite() {
+        if step.abs() <= 1e-14 * (1.0 + t.abs()) || !step.is_finite() {
             break;
         }
         t += step;
@@ -310,12 +318,12 @@ fn descend(problem: &WorstCase<'_>, mut at: DVector<f64>, width: f64) -> Result<
     let (lambda, weights) = (problem.lambda, problem.weights);
     let total = weights.iter().copied().collect::<Sum>().value();
     let penalty = problem.ridge / total;
-    let value = |at: &DVector<f64>| {
+    let value = |at: &DVector<f64>, near: Option<f64>| {
         let losses = losses(problem, at);
-        let t = level(&losses, weights, lambda, Some(width));
+        let t = level_from(&losses, weights, lambda, Some(width), near);
         (t + 0.5 * penalty * at.norm_squared(), t, losses)
     };
-    let (mut here, mut t, mut all) = value(&at);
+    let (mut here, mut t, mut all) = value(&at, None);
     for _ in 0..MAX_STEPS {
         let v = |row: usize| weights[row] * slope(all[row] - t, lambda, Some(width));
         let mass = (0..all.len()).map(v).collect::<Sum>().value();
@@ -323,20 +331,19 @@ fn descend(problem: &WorstCase<'_>, mut at: DVector<f64>, width: f64) -> Result<
             let above = sigmoid((all[row] - t) / width);
             weights[row] * (lambda - 1.0 / lambda) * above * (1.0 - above) / width
         };
-        // sum v g x, and the squares of both kinds of curvature; the cross terms follow.
+        // sum v g x; sum w psi'' g x, for the cross terms; and the squares of both kinds of curvature.
         let term = |row: usize, x: &[f64], gradient: &mut DVector<f64>| {
             let mean = sigmoid(dot(x, at.as_slice()));
             let pull = mean - problem.labels[row];
-            gradient.iter_mut().zip(x).for_each(|(sum, x)| *sum += v(row) * pull * x);
-            v(row) * mean * (1.0 - mean) + second(row) * pull * pull
+            let (first, second) = (v(row), second(row));
+            let (slopes, crosses) = gradient.as_mut_slice().split_at_mut(problem.width);
+            slopes.iter_mut().zip(x).for_each(|(sum, x)| *sum += first * pull * x);
+            crosses.iter_mut().zip(x).for_each(|(sum, x)| *sum += second * pull * x);
+            first * mean * (1.0 - mean) + second * pull * pull
         };
-        let (gradient, mut curvature) = squares(problem, &term);
-        let cross = |row: usize, x: &[f64], sum: &mut DVector<f64>| {
-            let pull = second(row) * (sigmoid(dot(x, at.as_slice())) - problem.labels[row]);
-            sum.iter_mut().zip(x).for_each(|(sum, x)| *sum += pull * x);
-            0.0
-        };
-        let (cross, _) = squares(problem, &cross);
+        let (both, mut curvature) = squares(problem, 2, &term);
+        let gradient = both.rows(0, problem.width).into_owned();
+        let cross = both.rows(problem.width, problem.width).into_owned();
         let seconds = (0..all.len()).map(second).collect::<Sum>().value();
         let slope_of_t = gradient / mass;
         curvature -= &cross * slope_of_t.transpose();
@@ -352,7 +359,7 @@ fn descend(problem: &WorstCase<'_>, mut at: DVector<f64>, width: f64) -> Result<
         }
         let found = (0..MAX_HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|length| {
             let next = &at - &step * length;
-            let there = value(&next);
+            let there = value(&next, Some(t));
             (there.0 <= here - SUFFICIENT * length * promised).then_some((next, there))
         });
         let Some((next, there)) = found else { break };
