@@ -34,6 +34,7 @@ mod sensitivity;
 mod shards;
 mod simulate;
 mod support;
+mod tilts;
 mod verdict;
 mod walkthrough;
 mod worlds;

@@ -126,11 +126,13 @@ pub fn audit_against(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
+    let selected = collected.statistics.inclusions.is_some();
+    let refits =
+        refits::fit(declaration, (log.as_ref(), selected), comparisons.as_mut(), against.checkpoints, progress);
     let evaluation = comparisons.as_ref().map(|comparisons| {
         let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
         let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
-        let (responses, selected) = (log.as_ref().and_then(Log::responses), collected.statistics.inclusions.is_some());
+        let responses = log.as_ref().and_then(Log::responses);
         estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
         evaluation
     });

@@ -15,7 +15,7 @@ mod shape;
 mod world;
 mod yaml;
 
-pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Role};
+pub use audit::{Audit, Candidate, Features, Fit, LabelWords, LogProbabilities, LogSpec, Role};
 pub use canonical::canonical_json;
 pub use policy::{
     Cap, CapAt, CheckPolicy, Coarsening, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies,

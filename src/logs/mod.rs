@@ -23,6 +23,7 @@ mod inspect;
 mod moments;
 mod ndjson;
 mod nested;
+mod ngrams;
 mod parquet;
 mod records;
 mod responses;
@@ -34,9 +35,10 @@ mod write;
 
 pub use duplicates::duplicates;
 pub use inspect::{InspectedColumn, Inspection, LabelTally, inspect};
+pub use ngrams::{NGRAMS, ngrams};
 pub use responses::{ResponseKeys, Responses};
 pub use scored::{ScoredResponse, read_responses};
-pub use scoring::{FeatureRows, read_features};
+pub use scoring::{FeatureKind, FeatureReading, FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, LogFormat, LogWriter, PackedText, parquet_bytes, write_csv, write_ndjson, write_parquet};
 
@@ -391,6 +393,10 @@ pub struct Duplicates {
 pub trait Progress: Sync {
     /// A scan begins; `rows` is its length where the files say it.
     fn start(&self, what: &str, rows: Option<u64>);
+    /// Fits begin, at most `fits` of them; each is one step of [`Progress::advance`].
+    fn start_fits(&self, what: &str, fits: u64) {
+        self.start(what, Some(fits));
+    }
     /// That many more rows are done.
     fn advance(&self, rows: u64);
     /// The scan is over.
@@ -464,6 +470,8 @@ pub struct Request<'a> {
     pub sums: &'a [String],
     /// Columns whose lists of numbers the blocks shall carry.
     pub lists: &'a [String],
+    /// Columns of texts that the blocks shall carry, encoded by [`ngrams`] into so many numbers each, among the lists.
+    pub texts: &'a [(String, usize)],
     /// Columns whose values the blocks shall carry as 64-bit keys, and whether as the keys of texts whatever they hold, so
     /// that they can be compared with the keys of another file.
     pub column_keys: &'a [(String, bool)],
@@ -486,7 +494,7 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut (dyn FnMut(&mut A, A) + Send),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, weights_only, sums, lists, column_keys, skip } = *request;
+    let Request { what, further, identities, weights_only, sums, lists, texts, column_keys, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
@@ -499,6 +507,7 @@ pub fn scan<A: Send>(
             .collect(),
         sums,
         lists,
+        texts,
         column_keys: column_keys
             .iter()
             .map(|(column, as_text)| (column.clone(), !as_text && columns::all_integers(&log.opened, column)))
@@ -512,6 +521,8 @@ pub fn scan<A: Send>(
     for column in sums.iter().chain(lists) {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
+    // A text is needed whole even where otherwise only its presence is.
+    wanted.extend(texts.iter().map(|(column, _)| (column.clone(), columns::Use::Whole)));
     let source = log.source(wanted);
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
         let block = rows::judge(&log.plan, &extra, piece, skip)?;

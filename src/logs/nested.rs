@@ -120,6 +120,20 @@ fn bytes_as_text(bytes: &[u8]) -> String {
     }
 }
 
+/// What a value says, in order: text as it is, of messages their `content` (or `value`, or `text`), lists joined by line ends.
+pub(super) fn contents(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(contents).collect::<Vec<_>>().join("\n"),
+        Value::Object(entries) => {
+            let content = ["content", "value", "text"].into_iter().find_map(|key| entries.get(key));
+            content.map(contents).unwrap_or_default()
+        }
+        Value::Null | Value::Bool(_) => String::new(),
+        Value::Number(number) => number.to_string(),
+    }
+}
+
 fn list(items: &ArrayRef) -> Result<Value, ArrowError> {
     let items = (0..items.len()).map(|row| Ok(value(items, row)?.unwrap_or(Value::Null)));
     Ok(Value::Array(items.collect::<Result<_, ArrowError>>()?))
