@@ -308,7 +308,7 @@ fn the_readme_and_the_quick_start_install_alike_and_every_command_of_the_readme_
     let readme = read(&root().join("README.md"));
     let quick = read(&root().join("docs/quick-start.md"));
     for page in [&readme, &quick] {
-        assert!(page.contains("cargo install --path ."));
+        assert!(page.contains("cargo install --locked --path ."));
     }
     let help = text(&command().arg("--help").output().unwrap()).0;
     let mut seen = 0;
