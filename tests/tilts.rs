@@ -884,7 +884,7 @@ fn the_example_runs_and_its_policies_are_better_by_the_truth() {
     let world = std::fs::read_to_string(root.join("world.yaml")).unwrap();
     assert!(world.contains("rows: 10000") && world.contains("concise: 0.5, thorough: 0.5"));
     // A smaller log and a smaller grid, so that the test is quick.
-    sandbox.write("world.yaml", world.replace("rows: 10000", "rows: 3000"));
+    sandbox.write("world.yaml", world.replace("rows: 10000", "rows: 4000"));
     ran(&sandbox, &["simulate", "world.yaml", "--out", "run", "--quiet"]);
     for name in ["regime.yaml", "audit.yaml", "policy.yaml"] {
         sandbox.write(&format!("run/{name}"), std::fs::read(root.join(name)).unwrap());
