@@ -81,6 +81,8 @@ pub enum Role {
     Id,
     /// The prompt's identifier.
     Prompt,
+    /// The prompt's text, where `prompt` is an identifier.
+    PromptText,
     /// The first shown response.
     ResponseA,
     /// The second shown response.
@@ -121,9 +123,10 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of documentation.
-    pub const ALL: [Role; 20] = [
+    pub const ALL: [Role; 21] = [
         Role::Id,
         Role::Prompt,
+        Role::PromptText,
         Role::ResponseA,
         Role::ResponseB,
         Role::Label,
@@ -181,6 +184,7 @@ impl Role {
         match self {
             Role::Id => "id",
             Role::Prompt => "prompt",
+            Role::PromptText => "prompt_text",
             Role::ResponseA => "response_a",
             Role::ResponseB => "response_b",
             Role::Label => "label",
