@@ -152,6 +152,7 @@ impl Role {
         match self {
             Role::Id => "The comparison's identifier.",
             Role::Prompt => "The prompt's identifier, or the prompt.",
+            Role::PromptText => "The prompt's text, where `prompt` is an identifier.",
             Role::ResponseA => "The response that was shown first: its identifier, or its text.",
             Role::ResponseB => "The response that was shown second.",
             Role::Label => {

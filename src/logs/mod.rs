@@ -534,7 +534,7 @@ pub fn scan<A: Send>(
     };
     let mut wanted = if weights_only { log.plan.weight_columns() } else { log.plan.scan_columns() };
     // Texts may be lists of messages; whatever else tells rows apart is one value a row.
-    let (texts, scalars): (Vec<_>, Vec<_>) = extra
+    let (long, scalars): (Vec<_>, Vec<_>) = extra
         .identities
         .iter()
         .map(|(role, _, column)| (*role, column))
@@ -542,7 +542,7 @@ pub fn scan<A: Send>(
     let columns = extra.further.iter().map(|(_, column)| column).chain(scalars.into_iter().map(|(_, column)| column));
     let columns = columns.chain(extra.column_keys.iter().map(|(column, _)| column));
     wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
-    for (_, column) in texts {
+    for (_, column) in long {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
     for column in sums.iter().chain(lists) {
