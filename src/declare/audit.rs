@@ -492,6 +492,12 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
         node.get("preset").and_then(|entry| Preset::from_name(entry.node.text()?)).unwrap_or(Preset::Canonical);
     let chosen = read_chosen(preset, columns, findings);
     let labels = node.get("labels").and_then(|entry| read_labels(&entry.node, findings));
+    // Whoever gives a sample of the target expects estimates from it: none is better than others in silence.
+    if let Some(entry) = node.get("target_sample") {
+        let help = "leave it out; where the target's pairs can be listed, `pairs: {uniform: responses}` in the regime gives doubly \
+                    robust estimates";
+        findings.add(entry.span, "this version does not read `target_sample`", Some(help.to_owned()));
+    }
     if let Some(entry) = node.get("labels").filter(|_| preset.keeps_chosen_and_rejected()) {
         let message =
             format!("`labels` says nothing under the preset {}: the label is which response was chosen", preset.name());
