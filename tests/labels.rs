@@ -3,7 +3,7 @@
 use crate::assumptions::{audited, check, simulated};
 use crate::references::assert_close;
 use crate::support::Sandbox;
-use counterweight::declare::{Defect, parse_world};
+use counterweight::declare::parse_world;
 use counterweight::estimate::{Answer, Clusters, Comparisons, Generators};
 use counterweight::labels::{MIN_EDGE_PROMPTS, cycles};
 use counterweight::report::{Report, Status};
