@@ -120,7 +120,8 @@ fn without_timestamps_drift_is_undetermined() {
 fn circle(n: u32, wins: [u32; 3]) -> Comparisons {
     let sides = [(0, 1), (1, 2), (2, 0)];
     let mut table = Comparisons { cells: vec![vec!["x".to_owned()]], ..Comparisons::default() };
-    let mut generators = Generators { names: ["rock", "scissors", "paper"].map(str::to_owned).to_vec(), ..Generators::default() };
+    let mut generators =
+        Generators { names: ["rock", "scissors", "paper"].map(str::to_owned).to_vec(), ..Generators::default() };
     let mut prompts = Vec::new();
     for ((a, b), wins) in sides.into_iter().zip(wins) {
         for at in 0..n {
@@ -198,15 +199,24 @@ fn mass_that_was_never_shown_is_summed_by_hand() {
     let response = |id: &str, prompt: &str, p: f64| {
         format!("{{\"response_id\":\"{id}\",\"prompt_id\":\"{prompt}\",\"own\":{},\"base\":-1}}\n", ln(p))
     };
-    let responses: String = [("r1", "p", 0.2), ("r2", "p", 0.1), ("r3", "p", 0.1), ("r4", "p", 0.4), ("r1", "q", 0.5), ("r2", "q", 0.25)]
-        .map(|(id, prompt, p)| response(id, prompt, p))
-        .concat();
+    let responses: String =
+        [("r1", "p", 0.2), ("r2", "p", 0.1), ("r3", "p", 0.1), ("r4", "p", 0.4), ("r1", "q", 0.5), ("r2", "q", 0.25)]
+            .map(|(id, prompt, p)| response(id, prompt, p))
+            .concat();
     let row = |id: u32, prompt: &str, kind: &str, a: &str, b: &str, g: f64| {
-        format!("{{\"event_id\":{id},\"prompt_id\":\"{prompt}\",\"kind\":\"{kind}\",\"label\":\"a\",\"propensity\":{g},\"response_a\":\"{a}\",\"response_b\":\"{b}\"}}\n")
+        format!(
+            "{{\"event_id\":{id},\"prompt_id\":\"{prompt}\",\"kind\":\"{kind}\",\"label\":\"a\",\"propensity\":{g},\"response_a\":\"{a}\",\"response_b\":\"{b}\"}}\n"
+        )
     };
     // g_T is 1/12 for p and 1/2 for q; g_O is the same, so that weights are p_T/p_O alone.
     let twelfth = 1.0 / 12.0;
-    let log = [row(1, "p", "x", "r1", "r2", twelfth), row(2, "q", "x", "r1", "r2", 0.5), row(3, "p", "y", "r2", "r3", twelfth), row(4, "p", "y", "r3", "r2", twelfth)].concat();
+    let log = [
+        row(1, "p", "x", "r1", "r2", twelfth),
+        row(2, "q", "x", "r1", "r2", 0.5),
+        row(3, "p", "y", "r2", "r3", twelfth),
+        row(4, "p", "y", "r3", "r2", twelfth),
+    ]
+    .concat();
     let sandbox = Sandbox::new();
     sandbox.write("regime.yaml", REGIME);
     sandbox.write("log.ndjson", log);

@@ -6,9 +6,9 @@ use crate::estimate::Estimate;
 use crate::labels::{AnnotatorShift, Drift, Modelled, PreferenceFit, Support};
 use crate::logs::Month;
 use crate::report::{
-    AnnotatorShiftRecord, CellSupportRecord, CoarseCandidate, CoarseComparison, CoarseningRecord, CycleRecord, DriftRecord,
-    FitRecord, GainRecord, InformationRecord, InformativenessRecord, LabelModelRecord, MonitorRecord, MonthRecord,
-    PreferenceFitRecord, SupportRecord,
+    AnnotatorShiftRecord, CellSupportRecord, CoarseCandidate, CoarseComparison, CoarseningRecord, CycleRecord,
+    DriftRecord, FitRecord, GainRecord, InformationRecord, InformativenessRecord, LabelModelRecord, MonitorRecord,
+    MonthRecord, PreferenceFitRecord, SupportRecord,
 };
 use crate::sensitivity::{Coarsened, gamma_of};
 

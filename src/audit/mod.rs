@@ -138,9 +138,8 @@ pub fn audit_against(
     let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
     let coarsenings = coarsenings
         .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
-    let labels = comparisons.as_ref().map(|table| {
-        labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses))
-    });
+    let labels =
+        comparisons.as_ref().map(|table| labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses)));
     let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
     let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {

@@ -55,7 +55,9 @@ fn circles(evidence: &Evidence, fit: &PreferenceFit, shown: &[&Cycle]) -> String
             "the log does not name both generators: no triples".to_owned()
         }
         (0, _) => "no three generators meet on prompts enough to form a triple".to_owned(),
-        (triples, None) => format!("none of {} triples of generators is intransitive beyond chance", thousands(triples)),
+        (triples, None) => {
+            format!("none of {} triples of generators is intransitive beyond chance", thousands(triples))
+        }
         (triples, Some(worst)) => {
             let [a, b, c] = &worst.generators;
             let [first, second, third] = worst.wins.map(|wins| 100.0 * wins);

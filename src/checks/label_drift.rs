@@ -53,7 +53,10 @@ fn over_time(drift: &Drift, alpha: f64, max_change: f64) -> (Vec<Measure>, Strin
     let measures = vec![
         change.of_rows(n),
         Measure::shown("p-value that late rows follow the early model", p_value).of_rows(n),
-        Measure::shown("largest evidence along the log, log10 of the e-value", log_e.map(|own| own / std::f64::consts::LN_10)),
+        Measure::shown(
+            "largest evidence along the log, log10 of the e-value",
+            log_e.map(|own| own / std::f64::consts::LN_10),
+        ),
     ];
     let from = format!("{}-{:02}", drift.late_from.year, drift.late_from.month);
     let when = match drift.monitor.as_ref().and_then(|own| own.curve.iter().find(|at| at.log_e >= (2.0 / alpha).ln())) {
@@ -87,12 +90,19 @@ fn annotators(modelled: &Modelled, alpha: f64, max_shift: f64) -> (Vec<Measure>,
         if held.crossed != Crossed::Nothing {
             told.push(format!("annotator {} by first label ({:+.0} points)", own.ordinal, 100.0 * own.shift));
         }
-        measures.push(Measure { value: Some(own.shift), ..held }.about(&format!("annotator {} by first label", own.ordinal)).of_rows(own.n));
+        measures.push(
+            Measure { value: Some(own.shift), ..held }
+                .about(&format!("annotator {} by first label", own.ordinal))
+                .of_rows(own.n),
+        );
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let count = tested().count() as f64;
     measures.push(Measure::shown("annotators with labels enough to be compared", count));
-    let sentence =
-        if told.is_empty() { String::new() } else { format!("{} answer unlike the label model and everybody else", list(&told)) };
+    let sentence = if told.is_empty() {
+        String::new()
+    } else {
+        format!("{} answer unlike the label model and everybody else", list(&told))
+    };
     (measures, sentence)
 }

@@ -365,7 +365,8 @@ fn label_model<'a>(evidence: &Evidence<'a>) -> Result<&'a Modelled, Undetermined
     let labels = evidence.labels.ok_or_else(|| needs_rows(Vec::new()))?;
     labels.modelled.as_ref().map_err(|why| Undetermined {
         message: format!("there is no model of the labels: {why}"),
-        remedy: "log every candidate's log-probabilities, features of the responses, or the generators of both".to_owned(),
+        remedy: "log every candidate's log-probabilities, features of the responses, or the generators of both"
+            .to_owned(),
         not_logged: false,
         measures: Vec::new(),
     })

@@ -109,11 +109,5 @@ fn monthly(
     let (residuals, expected): (Vec<f64>, Vec<f64>) = both.iter().map(|(own, p)| (own - p, *p)).unzip();
     let mean: Estimate = model.mean(&residuals, takes)?;
     let expected = model.mean(&expected, takes)?.estimate;
-    Some(MonthlyAgreement {
-        month,
-        n: mean.n,
-        expected,
-        observed: expected + mean.estimate,
-        standard_error: mean.se,
-    })
+    Some(MonthlyAgreement { month, n: mean.n, expected, observed: expected + mean.estimate, standard_error: mean.se })
 }

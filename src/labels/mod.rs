@@ -19,9 +19,7 @@ pub use model::{Gain, LabelModel, Unmodelled};
 pub use monitor::{Monitor, MonitorPoint};
 pub use proxies::{CovariateGain, Informativeness, informativeness};
 pub use support::{CellSupport, Support, candidate_support};
-pub use transitivity::{
-    CellFit, Cycle, MIN_EDGE_PROMPTS, PreferenceFit, WinBin, cycles, preference_fit,
-};
+pub use transitivity::{CellFit, Cycle, MIN_EDGE_PROMPTS, PreferenceFit, WinBin, cycles, preference_fit};
 
 use crate::declare::{Audit, Regime};
 use crate::estimate::Comparisons;
@@ -60,12 +58,7 @@ pub struct Modelled {
 }
 
 /// Collects the evidence. `alpha` is the level of the intervals' tests within: the largest p-value of a cycle.
-pub fn evidence(
-    table: &Comparisons,
-    regime: &Regime,
-    audit: &Audit,
-    responses: Option<&Responses>,
-) -> LabelEvidence {
+pub fn evidence(table: &Comparisons, regime: &Regime, audit: &Audit, responses: Option<&Responses>) -> LabelEvidence {
     let (support, unlisted) = candidate_support(table, audit, responses);
     LabelEvidence { modelled: modelled(table, regime, responses), support, unlisted }
 }

@@ -68,8 +68,7 @@ impl LabelModel {
         }
         let every = table.rows.len().div_ceil(MAX_ROWS).max(1);
         let taken = |code: u32| (code as usize).is_multiple_of(every);
-        let rows: Vec<u32> =
-            (0..).zip(&whole.codes).filter(|(_, code)| taken(**code)).map(|(row, _)| row).collect();
+        let rows: Vec<u32> = (0..).zip(&whole.codes).filter(|(_, code)| taken(**code)).map(|(row, _)| row).collect();
         let stride = u32::try_from(every).unwrap_or(u32::MAX);
         let codes = rows.iter().filter_map(|row| whole.codes.get(*row as usize)).map(|code| code / stride);
         let clusters =
@@ -152,7 +151,9 @@ impl LabelModel {
         let own = self.of_row(row);
         let of_block = |block: &usize| {
             let from = block * self.width();
-            coefficients.get(from..from + self.width()).map_or(f64::NAN, |u| linear_scores(own, u.len(), u).iter().sum())
+            coefficients
+                .get(from..from + self.width())
+                .map_or(f64::NAN, |u| linear_scores(own, u.len(), u).iter().sum())
         };
         blocks.iter().map(of_block).sum()
     }
@@ -186,7 +187,8 @@ impl LabelModel {
     /// degrees of freedom need to be counted).
     pub fn gain(&self, full: &[f64], reduced: &[f64]) -> Gain {
         let each = full.iter().zip(reduced).zip(&self.answers);
-        let scores: Vec<f64> = each.map(|((one, other), y)| log_likelihood(*one, *y) - log_likelihood(*other, *y)).collect();
+        let scores: Vec<f64> =
+            each.map(|((one, other), y)| log_likelihood(*one, *y) - log_likelihood(*other, *y)).collect();
         mean_of_scores(&scores, std::slice::from_ref(&self.clusters))
     }
 

@@ -98,7 +98,9 @@ pub fn preference_fit(model: &LabelModel, table: &Comparisons, implied: &[f64]) 
     }
     let mut cells = Vec::new();
     for (cell, rows) in &by_cell {
-        let (Some(mean), Some(own)) = (model.mean_of(&differences, rows), model.mean_of(&expected, rows)) else { continue };
+        let (Some(mean), Some(own)) = (model.mean_of(&differences, rows), model.mean_of(&expected, rows)) else {
+            continue;
+        };
         p_values.extend(p_of(mean.estimate, mean.se, mean.freedom));
         let (implied, observed) = (own.estimate, own.estimate + mean.estimate);
         cells.push(CellFit { cell: *cell, n: mean.n, implied, observed, standard_error: mean.se });
@@ -107,7 +109,15 @@ pub fn preference_fit(model: &LabelModel, table: &Comparisons, implied: &[f64]) 
     #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
     let error = bins.iter().map(|own| own.n as f64 / total * (own.observed - own.implied).abs()).sum();
     let (triples, circular, cycles) = cycles(table);
-    PreferenceFit { bins, error, cells, p_value: holm(&p_values).into_iter().reduce(f64::min), triples, circular, cycles }
+    PreferenceFit {
+        bins,
+        error,
+        cells,
+        p_value: holm(&p_values).into_iter().reduce(f64::min),
+        triples,
+        circular,
+        cycles,
+    }
 }
 
 /// Two-sided.

@@ -1,9 +1,9 @@
 //! What the report says of the assumptions beyond the record's own numbers: findings in one sentence, figures.
 
 use super::escape::xml;
+use super::evidence_record::{DriftRecord, MonthRecord};
 use super::figures::{Svg, round_step};
 use super::format;
-use super::evidence_record::{DriftRecord, MonthRecord};
 use super::record::{EstimateRecord, Report};
 
 /// Differences that the figure of coarsenings draws.
