@@ -40,11 +40,11 @@ pub(super) fn gamma(gamma: &GammaRecord, index: usize, name: &str) -> Option<Str
     curve(&mut svg, &by_row, "join", false);
     curve(&mut svg, &clustered, "axis", true);
     x.draw(&mut svg, "Gamma: odds by which hidden reasons may tilt a disagreement");
-    let ends = [(&clustered, "dependent in clusters".to_owned()), (&by_row, "all independent".to_owned())];
+    let ends = [(&clustered, "● dependent in clusters".to_owned()), (&by_row, "◆ all independent".to_owned())];
     let mut names: Vec<_> = ends.into_iter().filter_map(|(points, name)| Some((right_of(points)?, name))).collect();
     names.push(((PLOT.0 + PLOT.2 + MARGIN, y(gamma.alpha)), format!("level {}", format::number(gamma.alpha))));
     svg.name_ends(names);
-    svg.text((PLOT.0, 14.0), "middle", "largest p-value (logarithmic)");
+    svg.text((0.0, 14.0), "start", "largest p-value (logarithmic)");
     Some(svg.close(&format!("{}. The largest p-value that hidden reasons allow, along Gamma.", xml(&finding))))
 }
 
@@ -99,16 +99,16 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     x.draw(&mut svg, "Lambda: factor by which any weight may be wrong");
     let last = lambda.curve.iter().max_by(|a, b| a.lambda.total_cmp(&b.lambda))?;
     let named = [
-        (last.ci_upper, "with sampling error"),
-        (last.upper, "upper bound"),
-        (last.sharp_upper, "sharp upper bound"),
-        (last.sharp_lower, "sharp lower bound"),
-        (last.lower, "lower bound"),
-        (last.ci_lower, "with sampling error"),
+        (last.ci_upper, "│ with sampling error"),
+        (last.upper, "● upper bound"),
+        (last.sharp_upper, "◆ sharp upper bound"),
+        (last.sharp_lower, "◆ sharp lower bound"),
+        (last.lower, "● lower bound"),
+        (last.ci_lower, "│ with sampling error"),
     ];
     let at = |value: f64| (PLOT.0 + PLOT.2 + MARGIN, y(value));
     svg.name_ends(named.into_iter().map(|(value, name)| (at(value), name.to_owned())).collect());
-    svg.text((PLOT.0, 14.0), "middle", "difference in accuracy");
+    svg.text((0.0, 14.0), "start", "difference in accuracy (percentage points)");
     Some(svg.close(&format!("{}. The difference in accuracy that wrong weights allow, along Lambda.", xml(&finding))))
 }
 

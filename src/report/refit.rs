@@ -198,10 +198,10 @@ fn reward_figure(record: &RefitRecord, own: &[&FrontierPoint]) -> Option<String>
             if diamond { svg.diamond(x, y) } else { svg.circle(x, y) }
         }
     }
-    let named = [(&naive, "naive".to_owned()), (&taken, format!("{}, {clip}", record.objective))];
+    let named = [(&naive, "● naive".to_owned()), (&taken, format!("◆ {}, {clip}", record.objective))];
     let ends = named.into_iter().filter_map(|(points, name)| Some((place(*points.last()?), name)));
     svg.name_ends(ends.map(|((x, y), name)| ((x + 10.0, y), format::shorten(&name, 20))).collect());
-    svg.text((LEFT, 14.0), "middle", "reward over the reference's");
+    svg.text((0.0, 14.0), "start", "reward over the reference's");
     svg.text((LEFT - 8.0, 34.0), "end", &format::number(high));
     svg.text((LEFT - 8.0, 194.0), "end", &format::number(low));
     svg.text((LEFT, 208.0), "middle", "0");

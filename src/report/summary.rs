@@ -10,7 +10,7 @@ use std::fmt::Write;
 const NARROWEST: usize = 40;
 
 /// Lines of a check's finding, and of its remedy; the rest is in the report.
-const LINES: usize = 3;
+const LINES: usize = 2;
 /// Columns that a check's first measure has at least.
 const MEASURE: usize = 14;
 /// Where what is said of a check begins.
@@ -24,11 +24,15 @@ pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
     let page = Page::new(colour, width);
     let mut lines = heading(report, &page);
     let checks = sorted_checks(report);
-    for check in checks.iter().filter(|check| is_finding(check.status)) {
-        lines.push(String::new());
-        lines.extend(check_lines(check, &page));
-    }
     lines.push(String::new());
+    let findings = || checks.iter().filter(|check| is_finding(check.status));
+    for check in findings() {
+        let asks = matches!(check.status, Status::Fail | Status::Undetermined) || check.verdict == report.verdict;
+        lines.extend(check_lines(check, asks, &page));
+    }
+    if findings().next().is_some() {
+        lines.push(String::new());
+    }
     for status in [Status::Pass, Status::NotApplicable] {
         let names: Vec<&str> =
             checks.iter().filter(|check| check.status == status).map(|check| check.id.as_str()).collect();
@@ -73,7 +77,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     facts
         .push(("missing", format!("{} of the target was never logged", format::share(report.unsupported_target_mass))));
     if !report.candidates.is_empty() {
-        facts.push(("candidates", super::candidates::finding(report)));
+        facts.push(("compared", super::candidates::finding(report)));
     }
     facts
 }
@@ -105,7 +109,8 @@ fn weights_sentence(report: &Report) -> String {
     }
 }
 
-fn check_lines(check: &CheckRecord, page: &Page) -> Vec<String> {
+/// What was found, and, where the check `asks` for something, what to do.
+fn check_lines(check: &CheckRecord, asks: bool, page: &Page) -> Vec<String> {
     let (symbol, word, colour) = status_words(check.status);
     let label = format!("{symbol} {word:<6}");
     let id = format::shorten(&clean(&check.id), page.width.saturating_sub(INDENT + MEASURE));
@@ -114,6 +119,9 @@ fn check_lines(check: &CheckRecord, page: &Page) -> Vec<String> {
         vec![format!("{}  {id}  {}", page.paint(&label, colour), headline(check, room)).trim_end().to_owned()];
     let few = |text: &str| page.cut(page.wrap(text, INDENT));
     lines.extend(few(&format::sentence(&check.message)));
+    if !asks {
+        return lines;
+    }
     if let Some(remedy) = &check.remedy {
         lines.extend(few(&format!("→ {}", format::sentence(remedy))));
     }
