@@ -60,6 +60,12 @@ pub(super) fn record(
         },
         inputs: inputs(declaration, collected, files, against),
         baseline: against.baseline.map(|baseline| baseline_record(baseline, evidence.changes.unwrap_or_default())),
+        protocol: evidence.protocol.map(|(frozen, departures)| report::ProtocolRecord {
+            sha256: frozen.sha256.clone(),
+            signed: frozen.time.clone(),
+            key: frozen.key.clone(),
+            departures: departures.iter().map(report::change_record).collect(),
+        }),
         from_statistics,
         rows: rows(evidence),
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
@@ -94,7 +100,8 @@ fn command(declaration: &Declaration, files: &[report::Input], evidence: &Eviden
     let statistics = if files.is_empty() { String::new() } else { format!(" --from-statistics{names}") };
     let audit = file_name(&declaration.audit.source.name);
     let baseline = against.baseline.map_or(String::new(), |record| format!(" --baseline {}", shell_word(&record.name)));
-    format!("counterweight audit {audit}{statistics}{baseline} --as-of {}{settings}", evidence.as_of)
+    let protocol = against.protocol.map_or(String::new(), |frozen| format!(" --protocol {}", shell_word(&frozen.name)));
+    format!("counterweight audit {audit}{statistics}{baseline}{protocol} --as-of {}{settings}", evidence.as_of)
 }
 
 /// A name as one word of a POSIX shell.
@@ -217,6 +224,13 @@ fn inputs(
         name: baseline.name.clone(),
         sha256: baseline.sha256.clone(),
         bytes: baseline.bytes,
+        rows: None,
+    }));
+    inputs.extend(against.protocol.map(|frozen| report::Input {
+        role: "protocol".to_owned(),
+        name: frozen.name.clone(),
+        sha256: frozen.sha256.clone(),
+        bytes: frozen.bytes,
         rows: None,
     }));
     inputs

@@ -24,6 +24,7 @@ mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod protocol_deviation;
 mod rank_stability;
 mod refit_shift;
 mod regime_declaration;
@@ -38,7 +39,7 @@ mod weight_tails;
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
-use crate::change::Change;
+use crate::change::{Change, Frozen};
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::logs::Duplicates;
@@ -118,6 +119,8 @@ pub struct Evidence<'a> {
     pub groups: Option<&'a Groups>,
     /// What changed since the baseline, the results of checks left out; `None` without a baseline.
     pub changes: Option<&'a [Change]>,
+    /// The protocol that the audit is held against, and every departure from it; `None` without one.
+    pub protocol: Option<(&'a Frozen, &'a [Change])>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
     /// The candidates that were to be fitted, in the order declared.
@@ -131,9 +134,10 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 29] = [
+pub static CHECKS: [&Check; 30] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
+    &protocol_deviation::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,

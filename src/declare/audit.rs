@@ -6,6 +6,7 @@ use super::regime::texts;
 use super::shape::{DocumentKind, Range, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
 use super::yaml::{Entry, Node};
 use super::{Source, prose};
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -239,6 +240,58 @@ pub struct Fit {
     pub folds: u64,
     /// Seed.
     pub seed: u64,
+}
+
+impl Audit {
+    /// How the document evaluates, with defaults: what a protocol fixes before labels are seen. Where files lie, and what the
+    /// report may show, is no part of it.
+    pub fn evaluation(&self) -> Json {
+        let LogSpec { preset, columns, log_propensity_parts, chosen, labels, cluster, responses, selection, .. } =
+            &self.logs;
+        let columns: BTreeMap<&str, &String> = columns.iter().map(|(role, column)| (role.name(), column)).collect();
+        let labels = labels
+            .as_ref()
+            .map(|words| json!({"a": words.a, "b": words.b, "tie": words.tie, "abstain": words.abstain}));
+        let candidates: BTreeMap<&str, Json> =
+            self.candidates.iter().map(|candidate| (candidate.name.as_str(), candidate_json(candidate))).collect();
+        json!({
+            "preset": preset.name(),
+            "columns": columns,
+            "log_propensity_parts": log_propensity_parts,
+            "chosen_and_rejected": chosen,
+            "labels": labels,
+            "cluster": cluster,
+            "selection": selection,
+            "responses": responses.is_some(),
+            "target_sample": self.logs.target_sample.is_some(),
+            "reference": self.reference.as_ref().map(log_probabilities_json),
+            "candidates": candidates,
+        })
+    }
+}
+
+fn log_probabilities_json(source: &LogProbabilities) -> Json {
+    json!({"log": source.log, "responses": source.responses, "tokens": source.tokens})
+}
+
+fn candidate_json(candidate: &Candidate) -> Json {
+    let fit = candidate.fit.as_ref().map(|fit| {
+        json!({
+            "model": fit.model,
+            "features": fit.features,
+            "objective": fit.objective,
+            "smoothing": fit.smoothing,
+            "folds": fit.folds,
+            "seed": fit.seed,
+        })
+    });
+    json!({
+        "role": if candidate.incumbent { "incumbent" } else { "challenger" },
+        "beta": candidate.beta,
+        "log_probabilities": candidate.log_probabilities.as_ref().map(log_probabilities_json),
+        "fit": fit,
+        "artifact": candidate.artifact,
+    })
 }
 
 // ---- Shape ----

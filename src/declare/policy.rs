@@ -802,6 +802,11 @@ fn resolved(policy: &Policy) -> Json {
 }
 
 impl Policy {
+    /// The resolved content, in the form that the fingerprint covers.
+    pub fn declared(&self) -> Json {
+        resolved(self)
+    }
+
     /// Every severity and limit by check and key, as JSON: numbers, words, lists of them.
     pub fn limits(&self) -> impl Iterator<Item = (&str, &str, Json)> {
         self.checks.iter().flat_map(|(id, check)| {

@@ -36,7 +36,7 @@ pub use github::github;
 pub use json::{from_json, to_json};
 pub use junit::junit;
 pub use record::*;
-pub use render::{RenderError, html, markdown};
+pub use render::{RenderError, html, markdown, signature};
 pub use sarif::sarif;
 pub use state::{change_record, state};
 pub use summary::summary_text;

@@ -25,7 +25,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers.
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 16] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section {
         id: "scope",
@@ -55,6 +55,7 @@ const SECTIONS: [Section; 15] = [
         title: "Changes since the baseline",
         template: include_str!("../../templates/changes.md"),
     },
+    Section { id: "protocol", title: "Protocol", template: include_str!("../../templates/protocol.md") },
     Section { id: "waivers", title: "Waivers", template: include_str!("../../templates/waivers.md") },
     Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
 ];
@@ -124,7 +125,16 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_function("section", |id: &str| numbered(id).map(|(number, _)| number));
     templates.add_function("heading", |id: &str| numbered(id).map(|(_, heading)| safe(format!("## {heading}"))));
     templates.add_global("sections", contents());
+    templates.add_global("signature", safe(signature().to_owned()));
     Ok(templates)
+}
+
+/// What a signature means and what it does not: the words of docs/attestation.md, so that there is one source of them.
+pub fn signature() -> &'static str {
+    const PAGE: &str = include_str!("../../docs/attestation.md");
+    const HEADING: &str = "## What a signature means, and what it does not";
+    let after = PAGE.split_once(HEADING).map_or("", |(_, after)| after);
+    after.split_once("\n## ").map_or("", |(section, _)| section).trim()
 }
 
 /// A section's number and its numbered title.
