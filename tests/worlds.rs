@@ -1,8 +1,13 @@
 //! Simulated worlds: truth against brute force written a second way, logs against truth, the folder, determinism.
 
 use crate::support::{Sandbox, shared, text};
+use arrow::array::{ArrayRef, AsArray as _};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type};
 use counterweight::declare::{Defect, Levels, World, parse_world};
-use counterweight::simulate::{BLOCK_ROWS, Row, Scene, Truth, columns, scene};
+use counterweight::logs::{ColumnData, LogFormat, LogWriter, PackedText, write_ndjson};
+use counterweight::simulate::{BLOCK_ROWS, Row, Scene, Truth, columns, scene, write};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -68,6 +73,7 @@ struct BruteForce {
     mean: f64,
     mean_square: f64,
     missing: f64,
+    unsupported: f64,
 }
 
 /// Of a cell: labelled mass, weighted mass, weighted agreement.
@@ -76,17 +82,31 @@ type Cell = (f64, f64, BTreeMap<&'static str, f64>);
 struct Case {
     gamma: f64,
     hidden_share: f64,
+    /// Whether the confounder favours what `judge` prefers; otherwise the higher attribute.
+    toward_judge: bool,
     gap: f64,
     keep: f64,
+    /// p(domain | user type).
+    asks: [[f64; 2]; 2],
+    /// Whether g_T = g_O.
+    pairs_logged: bool,
 }
 
-const CLEAN: Case = Case { gamma: 1.0, hidden_share: 0.0, gap: 0.0, keep: 1.0 };
+const CLEAN: Case = Case {
+    gamma: 1.0,
+    hidden_share: 0.0,
+    toward_judge: false,
+    gap: 0.0,
+    keep: 1.0,
+    asks: [[0.8, 0.2], [0.25, 0.75]],
+    pairs_logged: false,
+};
 
 #[expect(clippy::too_many_lines, reason = "one flat enumeration, so that it shares no structure with the generator")]
 fn brute_force(scene: &Scene, case: &Case) -> BruteForce {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let p_c = [0.3, 0.7];
-    let p_x_c = [[0.8, 0.2], [0.25, 0.75]];
+    let p_x_c = case.asks;
     let p_t_x = [0.4, 0.6];
     let alpha = [-1.0, 1.5];
     let mut found = BruteForce::default();
@@ -129,11 +149,17 @@ fn brute_force(scene: &Scene, case: &Case) -> BruteForce {
                 for a in 0..k {
                     for b in 0..k {
                         let g_o = g[a][b] / sum;
-                        let g_t = if a == b { 0.0 } else { 1.0 / (k * (k - 1)) as f64 };
+                        let g_t = match (case.pairs_logged, a == b) {
+                            (true, _) => g_o,
+                            (false, true) => 0.0,
+                            (false, false) => 1.0 / (k * (k - 1)) as f64,
+                        };
                         let in_log = if (r[a].base - r[b].base).abs() < case.gap { case.keep } else { 1.0 };
                         // Each prompt is a third of its domain.
                         let row = share / 3.0;
-                        if g_o > 0.0 {
+                        if p_o <= 0.0 {
+                            found.unsupported += row * p_t * g_t;
+                        } else if g_o > 0.0 {
                             let w = p_t / p_o * g_t / g_o;
                             found.mean += row * p_o * g_o * w;
                             found.mean_square += row * p_o * g_o * w * w;
@@ -151,7 +177,8 @@ fn brute_force(scene: &Scene, case: &Case) -> BruteForce {
                                 + 0.2
                                 + side;
                             for (there, p_there) in [(false, 1.0 - case.hidden_share), (true, case.hidden_share)] {
-                                let toward = (r[a].attribute - r[b].attribute).partial_cmp(&0.0).unwrap() as i32;
+                                let liked = |i: usize| if case.toward_judge { r[i].base } else { r[i].attribute };
+                                let toward = (liked(a) - liked(b)).partial_cmp(&0.0).unwrap() as i32;
                                 let z_log = z + if there { case.gamma.ln() * f64::from(toward) } else { 0.0 };
                                 let margins =
                                     [("longer", r[a].attribute - r[b].attribute), ("judge", r[a].base - r[b].base)];
@@ -199,7 +226,10 @@ fn brute_force(scene: &Scene, case: &Case) -> BruteForce {
     }
     for name in ["longer", "judge"] {
         let (mut mass, mut agreement) = (0.0, 0.0);
-        for ((_, x), (counted, weighted, agree)) in &by_cell {
+        for ((c, x), (counted, weighted, agree)) in &by_cell {
+            if p_c[*c] * p_x_c[*c][*x] <= 0.0 {
+                continue;
+            }
             let p_t = 0.5 * p_t_x[*x];
             mass += p_t * weighted / counted;
             agreement += p_t * agree[name] / counted;
@@ -223,6 +253,7 @@ fn agree(truth: &Truth, expected: &BruteForce) {
     close("mean", truth.weights.mean, expected.mean, 1e-12);
     close("mean square", truth.weights.mean_square, expected.mean_square, 1e-11);
     close("missing", truth.missing_pair_mass, expected.missing, 1e-12);
+    close("unsupported", truth.unsupported_target_mass, expected.unsupported, 1e-12);
 }
 
 #[test]
@@ -239,8 +270,66 @@ fn truth_with_a_confounder_and_selection_is_what_brute_force_finds() {
     let scene = ready(
         "defects:\n  - hidden_confounder: {gamma: 3, share: 0.6, toward: attribute}\n  - selected_labels: {gap: 0.6, keep: 0.3}\n",
     );
-    let case = Case { gamma: 3.0, hidden_share: 0.6, gap: 0.6, keep: 0.3 };
+    let case = Case { gamma: 3.0, hidden_share: 0.6, gap: 0.6, keep: 0.3, ..CLEAN };
     agree(&scene.truth(), &brute_force(&scene, &case));
+}
+
+/// Concise users who never ask about code: 0.5 * 0.6 of the target is then in no log.
+const UNSUPPORTED: (&str, &str) = ("asks: {chat: 0.8, code: 0.2}", "asks: {chat: 1}");
+const HIDDEN_FOR_JUDGE: &str = "defects: [{hidden_confounder: {gamma: 2.5, share: 0.8, toward: judge}}]\n";
+
+fn replaced(replace: (&str, &str), more: &str) -> Scene {
+    let text = format!("{WORLD}{more}").replace(replace.0, replace.1);
+    let world = parse_world("world.yaml", &text, Path::new("")).unwrap_or_else(|problems| panic!("{problems}"));
+    scene(&world).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn truth_of_an_unsupported_cell_is_what_brute_force_finds() {
+    let scene = replaced(UNSUPPORTED, "");
+    let truth = scene.truth();
+    agree(&truth, &brute_force(&scene, &Case { asks: [[1.0, 0.0], [0.25, 0.75]], ..CLEAN }));
+    // By hand, as well.
+    close("unsupported", truth.unsupported_target_mass, 0.3, 1e-12);
+    let json = scene.truth_json(&truth, 1_000, 7);
+    close("in the file", json["unsupported_target_mass"].as_f64().unwrap(), 0.3, 1e-12);
+    assert!(
+        !scene
+            .rows(5_000, 3)
+            .iter()
+            .any(|row| { row.domain.as_deref() == Some("code") && row.user_type.as_deref() == Some("concise") })
+    );
+    // What the target says of the cell is in the target accuracy, and in no weighted estimate.
+    let judge = truth.policy("judge").unwrap();
+    assert_eq!(judge.target_by_cell.len(), 4);
+    assert!((judge.target_accuracy - judge.weighted_accuracy).abs() > 0.01, "{judge:?}");
+}
+
+#[test]
+fn truth_of_logged_pairs_is_what_brute_force_finds() {
+    for (more, case) in [
+        ("pairs: logged\n", CLEAN),
+        ("pairs: logged\ndefects: [{selected_labels: {gap: 0.6, keep: 0.3}}]\n", Case { gap: 0.6, keep: 0.3, ..CLEAN }),
+    ] {
+        let scene = ready(more);
+        let truth = scene.truth();
+        agree(&truth, &brute_force(&scene, &Case { pairs_logged: true, ..case }));
+        assert!(truth.missing_pair_mass.abs() < 1e-15);
+        assert!(truth.max_pair_ratio.values().all(|ratio| (ratio - 1.0).abs() < 1e-15));
+        assert!(scene.regime_yaml(&truth).contains("\npairs: logged\n"));
+    }
+}
+
+#[test]
+fn truth_with_a_confounder_on_a_candidate_is_what_brute_force_finds() {
+    let scene = ready(HIDDEN_FOR_JUDGE);
+    let case = Case { gamma: 2.5, hidden_share: 0.8, toward_judge: true, ..CLEAN };
+    agree(&scene.truth(), &brute_force(&scene, &case));
+    // The candidate that it favours looks better in the log than it is.
+    let (own, clean) = (scene.truth(), ready("").truth());
+    let judge = |truth: &Truth| truth.policy("judge").unwrap().clone();
+    close("target", judge(&own).target_accuracy, judge(&clean).target_accuracy, 1e-15);
+    assert!(judge(&own).weighted_accuracy > judge(&clean).weighted_accuracy + 0.05);
 }
 
 /// A log's inclusion probabilities repair what selection does.
@@ -309,12 +398,19 @@ fn agreement(row: &Row, candidate: usize) -> Option<f64> {
 }
 
 /// The share of agreement in 40,000 rows, and the weighted share with p_O known, against the truth: within 6 standard
-/// deviations of the sample mean, from the sample's own variance; with 4 comparisons and some slack for estimated
-/// variances (n_eff is above 5,000) a false failure has probability below 1e-6.
+/// deviations of the sample mean, from the sample's own variance. 20 comparisons, each beyond 6 deviations with probability
+/// 2e-9, and some slack for estimated variances (n_eff is above 4,000): a false failure has probability below 1e-6.
 #[test]
 fn logs_agree_with_the_truth() {
-    for more in ["", "defects: [{hidden_confounder: {gamma: 2, toward: attribute}}]\n"] {
-        let scene = ready(more);
+    let nothing = ("", "");
+    for (replace, more) in [
+        (nothing, ""),
+        (nothing, "defects: [{hidden_confounder: {gamma: 2, toward: attribute}}]\n"),
+        (nothing, HIDDEN_FOR_JUDGE),
+        (nothing, "pairs: logged\n"),
+        (UNSUPPORTED, ""),
+    ] {
+        let scene = replaced(replace, more);
         let truth = scene.truth();
         let log = scene.rows(40_000, 11);
         for (index, name) in [(1, "longer"), (2, "judge")] {
@@ -377,6 +473,37 @@ fn log_probabilities_are_normalised_and_alike_where_responses_are() {
     let log = world.rows(5_000, 1);
     let ties = log.iter().filter(|row| agreement(row, 2) == Some(0.5) && labelled(row) != Some(0.5)).count();
     assert!(ties > 100, "{ties}");
+}
+
+/// A log without planted rows is written straight from what was drawn, any other by way of rows: the bytes are the same.
+#[test]
+fn a_log_is_the_same_with_and_without_rows() {
+    let more = "defects: [{selected_labels: {gap: 0.6, keep: 0.3, logged: true}}, {no_column: annotator_id}]\n";
+    let scene = ready(more);
+    let n = BLOCK_ROWS + 100;
+    let sandbox = Sandbox::new();
+    for format in [LogFormat::Parquet, LogFormat::Ndjson, LogFormat::Csv] {
+        let folder = sandbox.path(format.extension());
+        let written = write(&scene, &folder, (n, 5, format), &()).unwrap();
+        let rows = scene.rows(usize::try_from(n).unwrap(), 5);
+        let mut writer = LogWriter::create(&sandbox.path("by-rows"), format).unwrap();
+        writer.write(&scene.columns(rows)).unwrap();
+        assert_eq!((writer.finish().unwrap(), written.rows), (n, n));
+        let log = std::fs::read(folder.join(written.log)).unwrap();
+        assert!(log == sandbox.read("by-rows"), "{format:?}");
+    }
+}
+
+#[test]
+fn packed_text_is_the_text_that_was_packed() {
+    let mut packed = PackedText::default();
+    packed.push("one");
+    packed.push_option(None);
+    packed.push("");
+    packed.push_display(format_args!("{:03}", 4));
+    let values: Vec<Option<&str>> = (0..5).map(|row| packed.get(row)).collect();
+    assert_eq!(values, [Some("one"), None, Some(""), Some("004"), None]);
+    assert_eq!((packed.len(), packed.is_empty(), PackedText::default().is_empty()), (4, false, true));
 }
 
 #[test]
@@ -506,6 +633,152 @@ fn truth_has_the_keys_of_the_shared_data() {
             assert!(same_kind, "{key}");
         }
     }
+}
+
+/// The columns of a Parquet file: text and numbers as written, the last value of lists.
+fn read_columns(path: &Path, names: &[&str]) -> BTreeMap<String, (Vec<String>, Vec<f64>)> {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let mut all: BTreeMap<String, (Vec<String>, Vec<f64>)> = BTreeMap::new();
+    for batch in reader {
+        let batch = batch.unwrap();
+        for name in names {
+            let column = batch.column_by_name(name).unwrap();
+            let own = all.entry((*name).to_owned()).or_default();
+            if let Some(lists) = column.as_list_opt::<i32>() {
+                let last = |list: ArrayRef| list.as_primitive::<Float64Type>().values().last().copied();
+                own.1.extend(lists.iter().flatten().filter_map(last));
+            } else if let Some(numbers) = column.as_primitive_opt::<Float64Type>() {
+                own.1.extend(numbers.values());
+            } else {
+                let text = cast(column, &DataType::Utf8).unwrap();
+                own.0.extend(text.as_string::<i32>().iter().map(|value| value.unwrap().to_owned()));
+            }
+        }
+    }
+    all
+}
+
+/// A folder with a world of the shared data's prompts, responses and scores, and of its design: the judge's and the length's
+/// scores are what its policies' log-probabilities say; both types ask in the five domains with odds of e^0.7 between one
+/// and the next, in opposite orders; and longer answers are drawn in proportion to exp(0.7 z).
+fn arena_world(arena: &Path) -> Sandbox {
+    let prompts = read_columns(&arena.join("prompts.parquet"), &["prompt_id", "domain"]);
+    let domain: BTreeMap<&String, &String> = prompts["prompt_id"].0.iter().zip(&prompts["domain"].0).collect();
+    let names = ["response_id", "prompt_id", "generator", "features", "ref_logp", "judge_logp"];
+    let all = read_columns(&arena.join("responses.parquet"), &names);
+    let text = |name: &str| ColumnData::Text(all[name].0.iter().cloned().map(Some).collect());
+    let of_prompt = all["prompt_id"].0.iter().map(|id| Some(domain[id].clone())).collect();
+    // Up to the prompt's constant; the scores are centred within their prompt.
+    let judged: Vec<f64> = all["judge_logp"].1.iter().zip(&all["ref_logp"].1).map(|(judge, own)| judge - own).collect();
+    let mut sums: BTreeMap<&String, (f64, f64)> = BTreeMap::new();
+    for (prompt, value) in all["prompt_id"].0.iter().zip(&judged) {
+        let own = sums.entry(prompt).or_default();
+        *own = (own.0 + value, own.1 + 1.0);
+    }
+    let mean = |prompt: &String| sums[prompt].0 / sums[prompt].1;
+    let base = all["prompt_id"].0.iter().zip(&judged).map(|(prompt, value)| Some(value - mean(prompt))).collect();
+    let sandbox = Sandbox::new();
+    let columns = [
+        ("prompt_id", text("prompt_id")),
+        ("domain", ColumnData::Text(of_prompt)),
+        ("response_id", text("response_id")),
+        ("generator", text("generator")),
+        ("base", ColumnData::Number(base)),
+        ("attribute", ColumnData::Number(all["features"].1.iter().copied().map(Some).collect())),
+    ];
+    write_ndjson(&sandbox.path("responses.ndjson"), &columns).unwrap();
+    let domains = ["helpful_base", "koala", "oasst", "selfinstruct", "vicuna"];
+    let odds = [0.0_f64, 1.0, 2.0, 3.0, 4.0].map(|step| (-0.7 * step).exp());
+    let asks = |order: [usize; 5]| {
+        let shares = domains
+            .iter()
+            .zip(order)
+            .map(|(domain, at)| format!("{domain}: {:?}", odds[at] / odds.iter().sum::<f64>()));
+        shares.collect::<Vec<_>>().join(", ")
+    };
+    let world = format!(
+        "schema: counterweight/world/v1\nname: arena\nrows: 60000\nseed: 1\nresponses: {{file: responses.ndjson}}\n\
+         user_types:\n  concise: {{share: 0.1, asks: {{{}}}, alpha: -1.2}}\n  thorough: {{share: 0.9, asks: {{{}}}, alpha: 1.2}}\n\
+         mechanisms:\n  - id: pair-sampler@1.4.0\n    mixture:\n      \
+         - {{name: uniform, share: {{concise: 0.5, thorough: 0.35}}, draw: uniform}}\n      \
+         - {{name: longer, share: {{concise: 0.5, thorough: 0.65}}, draw: scored, attribute: 0.7}}\n\
+         labels: {{abstain: 0.01, tie: 0.02}}\n\
+         target: {{product: {{domain: {{{}}}, user_type: {{concise: 0.5, thorough: 0.5}}}}}}\n\
+         reference: {{attribute: 0.3}}\ncandidates:\n  - {{name: longer, role: incumbent, attribute: 0.8}}\n  \
+         - {{name: judge, role: challenger, base: 1}}\n  - {{name: shorter, role: challenger, attribute: -0.8}}\n  \
+         - {{name: uniform, role: challenger, attribute: -0.3}}\nbeta: 0.5\n",
+        asks([0, 1, 2, 3, 4]),
+        asks([4, 3, 2, 1, 0]),
+        domains.map(|domain| format!("{domain}: 0.2")).join(", "),
+    );
+    sandbox.write("world.yaml", world);
+    sandbox
+}
+
+/// The shared data's truth was enumerated by other software from the same design: every number that is of the world, and not
+/// of the one log that was drawn from it, is the same. Log-probabilities are rounded to 2^-30 here, which moves the welfare by
+/// some 1e-9; the rest is rounding of sums.
+#[test]
+fn truth_is_that_of_the_shared_data() {
+    let Some(arena) = shared("data/arena") else { return };
+    let wanted: serde_json::Value = serde_json::from_slice(&std::fs::read(arena.join("truth.json")).unwrap()).unwrap();
+    let sandbox = arena_world(&arena);
+    let world = counterweight::declare::load_world(&sandbox.path("world.yaml")).unwrap_or_else(|p| panic!("{p}"));
+    let scene = scene(&world).unwrap_or_else(|problems| panic!("{problems}"));
+    let truth = scene.truth();
+    let own = scene.truth_json(&truth, 60_000, 1);
+    for key in ["n_prompts", "responses_per_prompt", "domains", "types", "beta", "n_rows", "generators"] {
+        assert_eq!(own[key], wanted[key], "{key}");
+    }
+    let mut compared = 0;
+    for (key, tolerance) in [
+        ("target_preference_accuracy", 1e-12),
+        ("observational_preference_accuracy", 1e-12),
+        ("welfare_J_beta_0.5", 1e-8),
+    ] {
+        for (policy, value) in wanted[key].as_object().unwrap() {
+            close(&format!("{key} {policy}"), own[key][policy].as_f64().unwrap(), value.as_f64().unwrap(), tolerance);
+            compared += 1;
+        }
+    }
+    for (policy, cells) in wanted["target_preference_accuracy_by_cell"].as_object().unwrap() {
+        for (cell, value) in cells.as_object().unwrap() {
+            let here = own["target_preference_accuracy_by_cell"][policy][cell].as_f64().unwrap();
+            close(&format!("{policy} {cell}"), here, value.as_f64().unwrap(), 1e-12);
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 4 + 4 + 5 + 40);
+    // By design at most 1/0.35; no pair of these prompts reaches it.
+    let bound = wanted["max_pair_ratio_by_design"].as_f64().unwrap();
+    assert!(
+        own["max_pair_ratio_by_design"].as_f64().unwrap() <= bound
+            && bound - 0.1 < truth.max_pair_ratio["pair-sampler@1.4.0"]
+    );
+    // Weights there are those of its 60,000 rows. Their mean is within 6 standard deviations of the world's, their maximum below it
+    // (false failure below 1e-8).
+    let of_rows = |key: &str| wanted["weights_true_pO"][key].as_f64().unwrap();
+    let spread = ((truth.weights.mean_square - 1.0) / 60_000.0).sqrt();
+    close("mean weight", of_rows("mean"), truth.weights.mean, 6.0 * spread);
+    assert!(of_rows("max") <= truth.weights.max * (1.0 + 1e-12), "{} {}", of_rows("max"), truth.weights.max);
+    every_logged_propensity_is_the_worlds(&arena, &scene);
+}
+
+fn every_logged_propensity_is_the_worlds(arena: &Path, scene: &Scene) {
+    let names = ["prompt_id", "user_type", "response_a", "response_b", "propensity"];
+    let log = read_columns(&arena.join("logs.parquet"), &names);
+    let place: BTreeMap<&String, usize> = scene.prompts.iter().enumerate().map(|(at, own)| (&own.id, at)).collect();
+    for (row, logged) in log["propensity"].1.iter().enumerate() {
+        let at = place[&log["prompt_id"].0[row]];
+        let user_type = scene.world.user_type(&log["user_type"].0[row]).unwrap();
+        let index = |side: &str| scene.prompts[at].responses.iter().position(|own| own.id == log[side].0[row]).unwrap();
+        let pair = (index("response_a"), index("response_b"));
+        let shown = scene.shown(0, user_type, at).unwrap();
+        let own = shown.propensity[shown.pairs.iter().position(|own| *own == pair).unwrap()];
+        assert!((own / logged - 1.0).abs() < 1e-12, "row {row}: {own} against {logged}");
+    }
+    assert_eq!(log["propensity"].1.len(), 60_000);
 }
 
 /// Defects of the document, each on 4,000 rows: what it changes, and how often.

@@ -37,7 +37,7 @@ pub use responses::{ResponseKeys, Responses};
 pub use scored::{ScoredResponse, read_responses};
 pub use scoring::{FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
-pub use write::{ColumnData, LogFormat, LogWriter, parquet_bytes, write_csv, write_ndjson, write_parquet};
+pub use write::{ColumnData, LogFormat, LogWriter, PackedText, parquet_bytes, write_csv, write_ndjson, write_parquet};
 
 use crate::declare::{Audit, Levels, Problem, Problems, Regime, Role};
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io::{BufWriter, Error, ErrorKind, Result, Write};
 use std::path::Path;
@@ -30,6 +31,57 @@ pub enum ColumnData {
     Integer(Vec<Option<i64>>),
     /// Lists of 64-bit floating-point numbers, none missing.
     Numbers(Vec<Vec<f64>>),
+    /// Text again, in one piece of memory: for long columns. Written, it is the same as `Text`.
+    Packed(PackedText),
+}
+
+/// Texts one after another in one piece of memory.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PackedText {
+    text: String,
+    /// Where each value ends, and whether it is there.
+    ends: Vec<(usize, bool)>,
+}
+
+impl PackedText {
+    /// How many values there are, the missing ones too.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Adds a value.
+    pub fn push(&mut self, value: &str) {
+        self.push_option(Some(value));
+    }
+
+    /// Adds a value, or a missing one.
+    pub fn push_option(&mut self, value: Option<&str>) {
+        self.text.push_str(value.unwrap_or_default());
+        self.ends.push((self.text.len(), value.is_some()));
+    }
+
+    /// Adds what `value` displays.
+    pub fn push_display(&mut self, value: impl Display) {
+        // Text in memory takes whatever is written to it.
+        let _ = fmt::Write::write_fmt(&mut self.text, format_args!("{value}"));
+        self.ends.push((self.text.len(), true));
+    }
+
+    /// The value of a row; `None` where it is missing or there is no such row.
+    pub fn get(&self, row: usize) -> Option<&str> {
+        let (end, there) = *self.ends.get(row)?;
+        let start = row.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(0, |(end, _)| *end);
+        self.text.get(start..end).filter(|_| there)
+    }
+
+    fn values(&self) -> impl Iterator<Item = Option<&str>> {
+        (0..self.len()).map(|row| self.get(row))
+    }
 }
 
 impl ColumnData {
@@ -40,6 +92,7 @@ impl ColumnData {
             ColumnData::Number(values) => values.len(),
             ColumnData::Integer(values) => values.len(),
             ColumnData::Numbers(values) => values.len(),
+            ColumnData::Packed(values) => values.len(),
         }
     }
 
@@ -51,6 +104,7 @@ impl ColumnData {
     fn to_array(&self) -> std::result::Result<ArrayRef, ArrowError> {
         Ok(match self {
             ColumnData::Text(values) => Arc::new(StringArray::from_iter(values)),
+            ColumnData::Packed(values) => Arc::new(StringArray::from_iter(values.values())),
             ColumnData::Number(values) => Arc::new(Float64Array::from_iter(values)),
             ColumnData::Integer(values) => Arc::new(Int64Array::from_iter(values)),
             ColumnData::Numbers(lists) => {
@@ -63,6 +117,7 @@ impl ColumnData {
     fn csv_field(&self, row: usize) -> String {
         match self {
             ColumnData::Text(values) => values.get(row).cloned().flatten().unwrap_or_default(),
+            ColumnData::Packed(values) => values.get(row).unwrap_or_default().to_owned(),
             ColumnData::Number(values) => shown(values, row),
             ColumnData::Integer(values) => shown(values, row),
             ColumnData::Numbers(lists) => lists.get(row).map(|list| format!("{list:?}")).unwrap_or_default(),
@@ -73,6 +128,7 @@ impl ColumnData {
     fn json_value(&self, row: usize) -> Option<serde_json::Value> {
         let value = match self {
             ColumnData::Text(values) => values.get(row).cloned().flatten().map(serde_json::Value::from),
+            ColumnData::Packed(values) => values.get(row).map(serde_json::Value::from),
             ColumnData::Integer(values) => values.get(row).copied().flatten().map(serde_json::Value::from),
             ColumnData::Number(values) => match values.get(row).copied().flatten() {
                 Some(number) => Some(serde_json::Number::from_f64(number)?.into()),
@@ -312,7 +368,7 @@ fn row_count<N: AsRef<str>>(columns: &[(N, ColumnData)]) -> Result<usize> {
     Ok(rows)
 }
 
-fn shown<T: Copy + std::fmt::Debug>(values: &[Option<T>], row: usize) -> String {
+fn shown<T: Copy + fmt::Debug>(values: &[Option<T>], row: usize) -> String {
     values.get(row).copied().flatten().map(|value| format!("{value:?}")).unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 
 use super::scene::{REFERENCE, Scene, Shown};
 use super::truth::Truth;
-use crate::declare::{Defect, Levels, WORLD_COVARIATES};
+use crate::declare::{Defect, Levels, WORLD_COVARIATES, WorldPairs};
 use std::collections::BTreeMap;
 
 /// How far two probabilities that are equal by design may differ by rounding, relative.
@@ -60,7 +60,11 @@ impl Scene {
                 covariates.iter().zip(levels).map(|(name, level)| format!("{name}: {}", quoted(level))).collect();
             text.push_str(&format!("    - {{{}, mass: {}}}\n", named.join(", "), number(*mass)));
         }
-        text.push_str("pairs: {column: target_propensity}\nobserved: empirical\nmechanisms:\n");
+        let pairs = match world.pairs {
+            WorldPairs::Uniform => "{column: target_propensity}",
+            WorldPairs::Logged => "logged",
+        };
+        text.push_str(&format!("pairs: {pairs}\nobserved: empirical\nmechanisms:\n"));
         for (index, mechanism) in world.mechanisms.iter().enumerate() {
             let description = mechanism.description.as_deref().unwrap_or("a mechanism of a simulated world");
             text.push_str(&format!("  - id: {}\n", quoted(&mechanism.id)));

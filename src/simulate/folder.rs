@@ -72,7 +72,7 @@ fn write_log(
     let run_length = 2 * rayon::current_num_threads() as u64;
     let draw = |first: u64| -> Vec<Vec<(String, ColumnData)>> {
         let run = first..blocks.min(first + run_length);
-        run.into_par_iter().map(|block| scene.columns(scene.block(rows, seed, block))).collect()
+        run.into_par_iter().map(|block| scene.block_columns(rows, seed, block)).collect()
     };
     let mut next = 0;
     let mut run = draw(next);

@@ -2,10 +2,11 @@
 
 use super::defect::plant_block;
 use super::random::Random;
-use super::scene::{Answering, Epoch, Scene, component_pairs, inclusion, logistic, running, scene};
+use super::scene::{Answering, Epoch, Prompt, Response, Scene, Shown, inclusion, logistic, scene};
 use crate::declare::{Defect, LoggedPropensity, World};
-use crate::logs::ColumnData;
-use chrono::{NaiveTime, TimeDelta};
+use crate::logs::{ColumnData, PackedText};
+use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
+use std::fmt::{self, Display};
 
 /// Rows that are drawn from one stream of random numbers.
 pub const BLOCK_ROWS: u64 = 16_384;
@@ -47,6 +48,43 @@ pub struct Row {
     pub label: Option<String>,
     /// log pi of both responses under the reference and each candidate, in nats; none in a world without candidates.
     pub log_probabilities: Vec<[f64; 2]>,
+}
+
+/// One comparison as drawn, with its texts still in the world's tables.
+#[derive(Debug, Clone, Copy)]
+struct Drawn<'a> {
+    /// The row of the log, from 0.
+    index: u64,
+    /// The prompt's index.
+    at: usize,
+    prompt: &'a Prompt,
+    domain: &'a str,
+    user_type: &'a str,
+    /// The indices of the responses a and b.
+    pair: (usize, usize),
+    a: &'a Response,
+    b: &'a Response,
+    propensity: Option<f64>,
+    target_propensity: f64,
+    inclusion: Option<f64>,
+    mechanism: &'a str,
+    component: Option<&'a str>,
+    annotator: u64,
+    /// When; shown as ISO 8601 by `{:?}`.
+    moment: Option<NaiveDateTime>,
+    label: &'static str,
+}
+
+impl Drawn<'_> {
+    fn event_id(&self) -> impl Display + use<> {
+        let number = self.index + 1;
+        fmt::from_fn(move |to| write!(to, "e{number:06}"))
+    }
+
+    fn annotator_id(&self) -> impl Display + use<> {
+        let number = self.annotator + 1;
+        fmt::from_fn(move |to| write!(to, "annotator-{number:02}"))
+    }
 }
 
 /// Draws `n` rows in the order of their timestamps, what the world's document plants included. The same world, `n` and
@@ -108,6 +146,7 @@ fn has_value(column: &ColumnData) -> bool {
         ColumnData::Number(values) => values.iter().any(Option::is_some),
         ColumnData::Integer(values) => values.iter().any(Option::is_some),
         ColumnData::Numbers(values) => !values.is_empty(),
+        ColumnData::Packed(values) => (0..values.len()).any(|row| values.get(row).is_some()),
     }
 }
 
@@ -120,30 +159,94 @@ impl Scene {
 
     /// The rows of one block of a log of `n` rows, with what the world plants.
     pub fn block(&self, n: u64, seed: u64, block: u64) -> Vec<Row> {
-        let random = &mut Random::of_block(seed, block);
-        let first = block * BLOCK_ROWS;
-        let mut rows: Vec<Row> =
-            (first..n.min(first + BLOCK_ROWS)).map_while(|index| self.draw(random, index, n)).collect();
+        let mut rows: Vec<Row> = self.drawn(n, seed, block).iter().map(|drawn| self.row(drawn)).collect();
         for (index, defect) in (1_u64..).zip(&self.world.defects) {
             let stream = seed.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            plant_block(&mut rows, defect, &mut Random::of_block(stream, block), first);
+            plant_block(&mut rows, defect, &mut Random::of_block(stream, block), block * BLOCK_ROWS);
         }
         rows
+    }
+
+    /// The columns of one block: those of its rows, without making rows where nothing has to be planted into them.
+    pub(super) fn block_columns(&self, n: u64, seed: u64, block: u64) -> Vec<(String, ColumnData)> {
+        // A column that nobody logs is left out of the columns, and changes nothing else.
+        if self.world.defects.iter().all(|defect| matches!(defect, Defect::NoColumn(_))) {
+            self.drawn_columns(&self.drawn(n, seed, block))
+        } else {
+            self.columns(self.block(n, seed, block))
+        }
+    }
+
+    fn drawn(&self, n: u64, seed: u64, block: u64) -> Vec<Drawn<'_>> {
+        let random = &mut Random::of_block(seed, block);
+        let first = block * BLOCK_ROWS;
+        (first..n.min(first + BLOCK_ROWS)).map_while(|index| self.draw(random, index, n)).collect()
     }
 
     /// The rows as the columns of this world's logs: those of [`columns`] that its mechanism and its defects leave, then
     /// log pi of both responses under the reference and each candidate.
     pub fn columns(&self, rows: Vec<Row>) -> Vec<(String, ColumnData)> {
-        let policies = self.logged_policies();
-        let mut further = Vec::new();
-        for (index, name) in policies.iter().enumerate() {
+        let of_row = |row: &Row, policy: usize, side: usize| row.log_probabilities.get(policy)?.get(side).copied();
+        let further = self.policy_columns(&rows, of_row);
+        self.in_log(all_columns(rows)).chain(further).collect()
+    }
+
+    /// The same columns, from what was drawn.
+    fn drawn_columns(&self, all: &[Drawn<'_>]) -> Vec<(String, ColumnData)> {
+        let text = |name, push: fn(&Drawn<'_>, &mut PackedText)| {
+            let mut packed = PackedText::default();
+            all.iter().for_each(|drawn| push(drawn, &mut packed));
+            (name, ColumnData::Packed(packed))
+        };
+        let number = |name, of: fn(&Drawn<'_>) -> Option<f64>| (name, ColumnData::Number(all.iter().map(of).collect()));
+        let columns = vec![
+            text("event_id", |own, to| to.push_display(own.event_id())),
+            text("prompt_id", |own, to| to.push(&own.prompt.id)),
+            text("domain", |own, to| to.push(own.domain)),
+            text("user_type", |own, to| to.push(own.user_type)),
+            text("response_a", |own, to| to.push(&own.a.id)),
+            text("response_b", |own, to| to.push(&own.b.id)),
+            text("generator_a", |own, to| to.push_option(own.a.generator.as_deref())),
+            text("generator_b", |own, to| to.push_option(own.b.generator.as_deref())),
+            number("propensity", |own| own.propensity),
+            number("target_propensity", |own| Some(own.target_propensity)),
+            number("inclusion", |own| own.inclusion),
+            text("mechanism", |own, to| to.push(own.mechanism)),
+            text("component", |own, to| to.push_option(own.component)),
+            text("annotator_id", |own, to| to.push_display(own.annotator_id())),
+            text("timestamp", |own, to| match own.moment {
+                Some(moment) => to.push_display(format_args!("{moment:?}Z")),
+                None => to.push_option(None),
+            }),
+            text("label", |own, to| to.push(own.label)),
+        ];
+        let further = self.policy_columns(all, |own, policy, side| {
+            let (a, b) = own.pair;
+            self.log_probability(policy, own.at, if side == 0 { a } else { b })
+        });
+        self.in_log(columns).chain(further).collect()
+    }
+
+    /// Of all columns, those that this world's logs have.
+    fn in_log(&self, columns: Vec<(&'static str, ColumnData)>) -> impl Iterator<Item = (String, ColumnData)> {
+        let own = columns.into_iter().filter(|(name, _)| self.has_column(name));
+        own.map(|(name, column)| (name.to_owned(), column))
+    }
+
+    /// log pi of response a and of response b, under every policy that the log has.
+    fn policy_columns<T>(
+        &self,
+        rows: &[T],
+        logp: impl Fn(&T, usize, usize) -> Option<f64>,
+    ) -> Vec<(String, ColumnData)> {
+        let mut columns = Vec::new();
+        for (policy, name) in self.logged_policies().iter().enumerate() {
             for (side, letter) in ["a", "b"].into_iter().enumerate() {
-                let of_row = |row: &Row| row.log_probabilities.get(index).and_then(|own| own.get(side)).copied();
-                further.push((format!("{name}_logp_{letter}"), ColumnData::Number(rows.iter().map(of_row).collect())));
+                let values = rows.iter().map(|row| logp(row, policy, side)).collect();
+                columns.push((format!("{name}_logp_{letter}"), ColumnData::Number(values)));
             }
         }
-        let own = all_columns(rows).into_iter().filter(|(name, _)| self.has_column(name));
-        own.map(|(name, column)| (name.to_owned(), column)).chain(further).collect()
+        columns
     }
 
     /// Whether this world's logs have a column.
@@ -183,52 +286,84 @@ impl Scene {
         self.epochs.iter().find(|epoch| at < epoch.end).or(self.epochs.last())
     }
 
-    /// Draws one row; `None` where the world has nothing to draw.
-    fn draw(&self, random: &mut Random, index: u64, n: u64) -> Option<Row> {
+    /// Draws one comparison; `None` where the world has nothing to draw.
+    fn draw(&self, random: &mut Random, index: u64, n: u64) -> Option<Drawn<'_>> {
         let world = &self.world;
+        let selection = world.flaws.selection.as_ref();
         let epoch = self.epoch(index, n)?;
-        let (user_type, at, shown, pair) = loop {
+        let (user_type, at, shown, place) = loop {
             let cell = random.pick(&self.cumulative_cells)?;
             let (user_type, domain) = (cell / self.domains.len(), cell % self.domains.len());
             let of_domain = self.by_domain.get(domain)?;
             let at = *of_domain.get(random.below(of_domain.len()))?;
             let shown = self.shown(epoch.mechanism, user_type, at)?;
-            let pair = random.pick(&shown.cumulative)?;
-            let (a, b) = *shown.pairs.get(pair)?;
+            let place = random.pick(&shown.cumulative)?;
+            let (a, b) = *shown.pairs.get(place)?;
             let responses = &self.prompts.get(at)?.responses;
-            let labelled = inclusion(world.flaws.selection.as_ref(), responses.get(a)?, responses.get(b)?);
+            let labelled = inclusion(selection, responses.get(a)?, responses.get(b)?);
             if labelled >= 1.0 || random.unit() < labelled {
-                break (user_type, at, shown, pair);
+                break (user_type, at, shown, place);
             }
         };
         let prompt = self.prompts.get(at)?;
-        let (a, b) = *shown.pairs.get(pair)?;
-        let (response_a, response_b) = (prompt.responses.get(a)?, prompt.responses.get(b)?);
-        let propensity = *shown.propensity.get(pair)?;
-        let selection = world.flaws.selection.as_ref();
-        let annotator = random.below(world.annotators.count as usize) as u64;
-        let timestamp = timestamp(world, random, index, n);
-        let label = self.label(random, (user_type, at, (a, b)), epoch, annotator)?;
+        let pair = *shown.pairs.get(place)?;
+        let (a, b) = (prompt.responses.get(pair.0)?, prompt.responses.get(pair.1)?);
         let mechanism = world.mechanisms.get(epoch.mechanism)?;
-        Some(Row {
-            event_id: Some(format!("e{:06}", index + 1)),
-            prompt_id: Some(prompt.id.clone()),
-            domain: self.domains.get(prompt.domain).cloned(),
-            user_type: Some(world.user_types.get(user_type)?.name.clone()),
-            response_a: Some(response_a.id.clone()),
-            response_b: Some(response_b.id.clone()),
-            generator_a: response_a.generator.clone(),
-            generator_b: response_b.generator.clone(),
-            propensity: self.logged_propensity(shown, pair),
-            target_propensity: Some(self.target_propensity(prompt, (a, b), propensity)),
-            inclusion: selection.filter(|own| own.logged).map(|own| inclusion(Some(own), response_a, response_b)),
-            mechanism: Some(mechanism.id.clone()),
-            component: if world.component_logged { self.component(random, epoch, user_type, at, (a, b)) } else { None },
-            annotator_id: Some(format!("annotator-{:02}", annotator + 1)),
-            timestamp,
-            label: Some(label.to_owned()),
-            log_probabilities: self.log_probabilities(at, (a, b)),
+        let annotator = random.below(world.annotators.count as usize) as u64;
+        let moment = moment(world, random, index, n);
+        let label = self.label(random, (user_type, at, pair), epoch, annotator)?;
+        let component = match shown.parts_of(place) {
+            Some(parts) => Some(mechanism.mixture.get(random.pick(parts)?)?.name.as_str()),
+            None => None,
+        };
+        Some(Drawn {
+            index,
+            at,
+            prompt,
+            domain: self.domains.get(prompt.domain)?,
+            user_type: &world.user_types.get(user_type)?.name,
+            pair,
+            a,
+            b,
+            propensity: self.logged_propensity(shown, place),
+            target_propensity: self.target_propensity(prompt, pair, *shown.propensity.get(place)?),
+            inclusion: selection.filter(|own| own.logged).map(|own| inclusion(Some(own), a, b)),
+            mechanism: &mechanism.id,
+            component,
+            annotator,
+            moment,
+            label,
         })
+    }
+
+    fn row(&self, drawn: &Drawn<'_>) -> Row {
+        let (a, b) = drawn.pair;
+        let logp = |policy: usize, response: usize| self.log_probability(policy, drawn.at, response);
+        Row {
+            event_id: Some(drawn.event_id().to_string()),
+            prompt_id: Some(drawn.prompt.id.clone()),
+            domain: Some(drawn.domain.to_owned()),
+            user_type: Some(drawn.user_type.to_owned()),
+            response_a: Some(drawn.a.id.clone()),
+            response_b: Some(drawn.b.id.clone()),
+            generator_a: drawn.a.generator.clone(),
+            generator_b: drawn.b.generator.clone(),
+            propensity: drawn.propensity,
+            target_propensity: Some(drawn.target_propensity),
+            inclusion: drawn.inclusion,
+            mechanism: Some(drawn.mechanism.to_owned()),
+            component: drawn.component.map(str::to_owned),
+            annotator_id: Some(drawn.annotator_id().to_string()),
+            timestamp: drawn.moment.map(|moment| format!("{moment:?}Z")),
+            label: Some(drawn.label.to_owned()),
+            log_probabilities: (0..self.policies_logged())
+                .filter_map(|policy| Some([logp(policy, a)?, logp(policy, b)?]))
+                .collect(),
+        }
+    }
+
+    fn log_probability(&self, policy: usize, prompt: usize, response: usize) -> Option<f64> {
+        self.policies.get(policy)?.logp.get(prompt)?.get(response).copied()
     }
 
     fn label(
@@ -258,7 +393,7 @@ impl Scene {
     }
 
     /// What the log says g_O was.
-    fn logged_propensity(&self, shown: &super::scene::Shown, pair: usize) -> Option<f64> {
+    fn logged_propensity(&self, shown: &Shown, pair: usize) -> Option<f64> {
         match self.world.flaws.propensity {
             LoggedPropensity::Pair => shown.propensity.get(pair).copied(),
             LoggedPropensity::BeforeFilter => shown.before_filter.get(pair).copied(),
@@ -269,42 +404,13 @@ impl Scene {
             }
         }
     }
-
-    /// The component that drew a pair, given the pair: in proportion to what each adds to its g_O.
-    fn component(
-        &self,
-        random: &mut Random,
-        epoch: &Epoch,
-        user_type: usize,
-        at: usize,
-        (a, b): (usize, usize),
-    ) -> Option<String> {
-        let prompt = self.prompts.get(at)?;
-        let mixture = &self.world.mechanisms.get(epoch.mechanism)?.mixture;
-        let part = |component: &crate::declare::Component| {
-            let score = component.score.get(user_type)?;
-            let drawn = component_pairs(prompt, score, component.temperature, component.replacement);
-            Some(component.share.get(user_type)? * drawn.get(a * prompt.responses.len() + b)?)
-        };
-        let parts = running(mixture.iter().map(|component| part(component).unwrap_or(0.0)));
-        Some(mixture.get(random.pick(&parts)?)?.name.clone())
-    }
-
-    fn log_probabilities(&self, prompt: usize, (a, b): (usize, usize)) -> Vec<[f64; 2]> {
-        let of = |index: usize, response: usize| {
-            let policy = self.policies.get(index)?;
-            policy.logp.get(prompt)?.get(response).copied()
-        };
-        (0..self.policies_logged()).filter_map(|index| Some([of(index, a)?, of(index, b)?])).collect()
-    }
 }
 
 /// A moment in the row's own n-th part of the log's days, so that timestamps ascend.
-fn timestamp(world: &World, random: &mut Random, index: u64, n: u64) -> Option<String> {
+fn moment(world: &World, random: &mut Random, index: u64, n: u64) -> Option<NaiveDateTime> {
     let span = u64::from(world.days) * 86_400;
     let within =
         (u128::from(index) * u128::from(span) + random.below(usize::try_from(span).ok()?) as u128) / u128::from(n);
     let offset = TimeDelta::try_seconds(i64::try_from(within).ok()?)?;
-    let moment = world.start.and_time(NaiveTime::MIN).checked_add_signed(offset)?;
-    Some(moment.format("%Y-%m-%dT%H:%M:%SZ").to_string())
+    world.start.and_time(NaiveTime::MIN).checked_add_signed(offset)
 }

@@ -8,7 +8,8 @@ use crate::logs;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::collections::BTreeMap;
 
-/// Most pairs of responses over all prompts, user types and mechanisms: some 500 MB of tables.
+/// Most pairs of responses over all prompts, user types and mechanisms: some 800 MB of tables, and 160 MB for each component
+/// of a mixture where the log names it.
 const MAX_PAIRS: u64 = 20_000_000;
 /// Log-probabilities are whole multiples of this, so that their sums and differences are exact and two responses that a
 /// policy likes alike have a margin of exactly zero.
@@ -75,6 +76,18 @@ pub struct Shown {
     pub before_filter: Vec<f64>,
     /// The running sum of `propensity`.
     pub(super) cumulative: Vec<f64>,
+    /// For each pair the running sum of what each component of the mixture adds to it; empty where the log does not name
+    /// the component.
+    parts: Vec<f64>,
+}
+
+impl Shown {
+    /// The running sum of what each component adds to a pair, in proportion to which it drew it; `None` where the log does
+    /// not name the component.
+    pub(super) fn parts_of(&self, place: usize) -> Option<&[f64]> {
+        let components = self.parts.len() / self.pairs.len().max(1);
+        self.parts.get(place * components..(place + 1) * components).filter(|own| !own.is_empty())
+    }
 }
 
 /// A stretch of the log.
@@ -152,7 +165,7 @@ pub(super) fn ln(x: f64) -> f64 {
     libm::log(x)
 }
 
-pub(super) fn running(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+fn running(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
     let mut total = 0.0;
     let add = |value| {
         total += value;
@@ -330,25 +343,31 @@ fn epochs(world: &World) -> Vec<Epoch> {
 }
 
 fn shown_by(world: &World, mechanism: &MechanismVersion, prompts: &[Prompt]) -> Vec<Vec<Shown>> {
-    let of_type = |user_type| prompts.par_iter().map(|prompt| shown(prompt, mechanism, user_type)).collect();
+    let named = world.component_logged;
+    let of_type = |user_type| prompts.par_iter().map(|prompt| shown(prompt, mechanism, user_type, named)).collect();
     (0..world.user_types.len()).map(of_type).collect()
 }
 
 /// g_O(a, b | x, c) of every ordered pair: a mixture of draws of a and then b in proportion to exp(score / temperature),
 /// with or without replacement (without: Plackett-Luce), then the filter and renormalisation.
-fn shown(prompt: &Prompt, mechanism: &MechanismVersion, user_type: usize) -> Shown {
+fn shown(prompt: &Prompt, mechanism: &MechanismVersion, user_type: usize, component_named: bool) -> Shown {
     let k = prompt.responses.len();
     let replaced = mechanism.mixture.iter().any(|component| component.replacement);
     let pairs: Vec<(usize, usize)> =
         (0..k).flat_map(|a| (0..k).map(move |b| (a, b))).filter(|(a, b)| replaced || a != b).collect();
     let mut before_filter = vec![0.0; pairs.len()];
-    for component in &mechanism.mixture {
+    let components = mechanism.mixture.len();
+    let mut parts = vec![0.0; if component_named { pairs.len() * components } else { 0 }];
+    for (index, component) in mechanism.mixture.iter().enumerate() {
         let (Some(share), Some(score)) = (component.share.get(user_type), component.score.get(user_type)) else {
             continue;
         };
         let drawn = component_pairs(prompt, score, component.temperature, component.replacement);
-        for (total, (a, b)) in before_filter.iter_mut().zip(&pairs) {
+        for (place, (total, (a, b))) in before_filter.iter_mut().zip(&pairs).enumerate() {
             *total += share * drawn.get(a * k + b).copied().unwrap_or(0.0);
+            if let Some(so_far) = parts.get_mut(place * components + index) {
+                *so_far = *total;
+            }
         }
     }
     let passes = |(a, b): &(usize, usize)| match (prompt.responses.get(*a), prompt.responses.get(*b)) {
@@ -362,7 +381,7 @@ fn shown(prompt: &Prompt, mechanism: &MechanismVersion, user_type: usize) -> Sho
         propensity.iter_mut().for_each(|g| *g /= left);
     }
     let cumulative = running(propensity.iter().copied());
-    Shown { pairs, propensity, before_filter, cumulative }
+    Shown { pairs, propensity, before_filter, cumulative, parts }
 }
 
 fn lets_through(filter: &Filter, a: &Response, b: &Response) -> bool {
@@ -371,7 +390,7 @@ fn lets_through(filter: &Filter, a: &Response, b: &Response) -> bool {
 }
 
 /// The probability of every ordered pair under one component, at a * K + b.
-pub(super) fn component_pairs(prompt: &Prompt, score: &Tilt, temperature: f64, replacement: bool) -> Vec<f64> {
+fn component_pairs(prompt: &Prompt, score: &Tilt, temperature: f64, replacement: bool) -> Vec<f64> {
     let scores: Vec<f64> = prompt.responses.iter().map(|response| tilted(response, score) / temperature).collect();
     let k = scores.len();
     let alike = scores.windows(2).all(|pair| matches!(pair, [x, y] if x.total_cmp(y).is_eq()));
@@ -390,7 +409,7 @@ pub(super) fn component_pairs(prompt: &Prompt, score: &Tilt, temperature: f64, r
 }
 
 /// exp(score) over their sum, one score left out at zero.
-pub(super) fn softmax(scores: &[f64], skip: Option<usize>) -> Vec<f64> {
+fn softmax(scores: &[f64], skip: Option<usize>) -> Vec<f64> {
     let left = |index: usize| skip != Some(index);
     let largest =
         scores.iter().enumerate().filter(|(index, _)| left(*index)).map(|(_, s)| *s).fold(f64::NEG_INFINITY, f64::max);
