@@ -173,7 +173,7 @@ fn history_is_followed_through_supersedes() {
     );
     std::fs::remove_file(sandbox.path("other.yaml")).unwrap();
     // The old reason, a later date, a missing link.
-    sandbox.write("first.yaml", &older.replace("2026-01-01", "2026-11-01"));
+    sandbox.write("first.yaml", older.replace("2026-01-01", "2026-11-01"));
     let (_, said) = lint(&sandbox, &[]);
     assert!(
         said.contains("the motivation is still that of 1.0.0") && said.contains("takes effect no earlier"),
