@@ -44,6 +44,7 @@ fn audit(folder: &Path, path: &str) -> Audit {
         },
         reference: None,
         candidates: Vec::new(),
+        min_cell_rows: None,
         identify: Vec::new(),
     }
 }

@@ -20,7 +20,7 @@ use crate::change::{Frozen, State};
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
-use crate::logs::{self, Log, LogFile, Progress};
+use crate::logs::{self, Exclusion, Log, LogFile, Progress};
 use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
@@ -121,7 +121,8 @@ pub fn audit_against(
             (None, collected, files)
         }
     };
-    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans } };
+    let withheld = collected.statistics.excluded_for(Exclusion::Withheld);
+    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans, withheld } };
     let Declaration { audit, regime, policy, .. } = declaration;
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);

@@ -24,7 +24,9 @@ pub(super) fn record(
     let Declaration { audit, regime, policy, settings } = declaration;
     let from_statistics = match evidence.basis {
         Basis::Rows => None,
-        Basis::Statistics { scans } => Some(report::StatisticsRecord { scans, sources: sources(collected).collect() }),
+        Basis::Statistics { scans, withheld } => {
+            Some(report::StatisticsRecord { scans, withheld, sources: sources(collected).collect() })
+        }
     };
     Report {
         schema: report::SCHEMA.to_owned(),
@@ -257,7 +259,10 @@ fn rows(evidence: &Evidence) -> report::Rows {
         audited: statistics.audited(),
         excluded: Exclusion::ALL
             .into_iter()
-            .map(|reason| (reason.name().to_owned(), statistics.excluded_for(reason)))
+            .map(|reason| (reason, statistics.excluded_for(reason)))
+            // No scan withholds: only statistics do, where they were asked to.
+            .filter(|(reason, rows)| *reason != Exclusion::Withheld || *rows > 0)
+            .map(|(reason, rows)| (reason.name().to_owned(), rows))
             .collect(),
         labels: labels.into_iter().map(|(label, n)| (label.to_owned(), n)).collect(),
         mechanisms: statistics

@@ -93,6 +93,8 @@ pub enum Basis {
     Statistics {
         /// How many scans they come from.
         scans: u64,
+        /// Rows of cells that the statistics withhold.
+        withheld: u64,
     },
 }
 
@@ -183,13 +185,13 @@ pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding 
     let finding = (check.run)(evidence, &limits).unwrap_or_else(Finding::from);
     match evidence.basis {
         Basis::Rows => finding,
-        Basis::Statistics { scans } => without_rows(check, finding, scans),
+        Basis::Statistics { scans, withheld } => without_rows(check, finding, scans, withheld),
     }
 }
 
 /// What is left of a finding that was made from statistics: what fails, fails; what the log does not carry, rows would not
 /// add; anything else that the rows could change is undetermined.
-fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
+fn without_rows(check: &Check, finding: Finding, scans: u64, withheld: u64) -> Finding {
     let settled = finding.status == Status::Fail || finding.status == Status::NotApplicable;
     let not_logged = finding.status == Status::Undetermined && finding.not_logged;
     if settled || not_logged {
@@ -198,10 +200,42 @@ fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
     if check.needs.contains(&Need::SecondScan) {
         return Finding::from(needs_rows(finding.measures));
     }
+    if withheld > 0 && finding.status != Status::Undetermined && !OF_THE_WHOLE_LOG.contains(&check.id) {
+        return Finding::from(without_small_cells(finding, withheld));
+    }
     if scans > 1 && finding.status != Status::Undetermined && check.needs.contains(&Need::OneScan) {
         return Finding::from(between_scans(finding, scans));
     }
     finding
+}
+
+/// The checks that look at the documents, or at counts of the whole log, which withheld cells are part of. Every other check could
+/// come out worse with the cells that are not there.
+const OF_THE_WHOLE_LOG: [&str; 8] = [
+    "regime-declaration",
+    "protocol-deviation",
+    "required-fields",
+    "propensity-completeness",
+    "generator-balance",
+    "mechanism-provenance",
+    "logging-overlap",
+    "covariate-completeness",
+];
+
+/// What looks well in the cells that are there.
+fn without_small_cells(finding: Finding, withheld: u64) -> Undetermined {
+    let mut measures = finding.measures;
+    measures.push(Measure::fault("rows of cells that the statistics withhold", withheld, Crossed::Nothing));
+    Undetermined {
+        message: format!(
+            "in the cells that are there: {}; {withheld} rows lie in cells too small to be told, and what they would say is not known",
+            finding.message
+        ),
+        remedy: "audit the rows, without --from-statistics, or statistics that were kept with a lower statistics.min_cell_rows"
+            .to_owned(),
+        not_logged: false,
+        measures,
+    }
 }
 
 fn needs_rows(measures: Vec<Measure>) -> Undetermined {

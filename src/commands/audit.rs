@@ -78,7 +78,7 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     let mut kept = Vec::new();
     if let Some(path) = &options.statistics {
-        keep(&audited.statistics, path)?;
+        keep(&audited.statistics, declaration.audit.min_cell_rows, path)?;
         let sha256 = counterweight::logs::digest(path).map_err(|error| Failure(format!("error: {error}")))?;
         kept.push(Resource::new(&relative_to(folder, path), &sha256));
     }

@@ -38,6 +38,8 @@ pub struct Audit {
     pub reference: Option<LogProbabilities>,
     /// The candidate policies.
     pub candidates: Vec<Candidate>,
+    /// Cells with fewer audited rows are withheld from statistics files; `None` where all are kept.
+    pub min_cell_rows: Option<u64>,
     /// Roles whose raw identifiers the report may show (`report: {identify: [annotator]}`).
     pub identify: Vec<Role>,
 }
@@ -310,6 +312,15 @@ pub(super) fn shape() -> Shape {
         may("reference", fields(log_probability_fields()), "The reference policy's log-probability columns."),
         may("candidates", list(candidate_shape(), 0), "The candidate policies."),
         may(
+            "statistics",
+            fields(vec![may(
+                "min_cell_rows",
+                Shape::Integer(1),
+                "Cells with fewer audited rows are withheld from statistics files.",
+            )]),
+            "What statistics files may tell.",
+        ),
+        may(
             "report",
             fields(vec![may("identify", list(role_shape(), 0), "Roles whose raw identifiers the report may show.")]),
             "What the report may show.",
@@ -431,6 +442,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
     let candidates = read_candidates(root, findings);
     let identify = root.get("report").and_then(|report| report.node.get("identify"));
     let identify = identify.map_or(&[][..], |entry| entry.node.items());
+    let statistics = root.get("statistics").map(|entry| &entry.node);
     Some(Audit {
         source: source.clone(),
         folder: folder.to_owned(),
@@ -439,6 +451,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
         logs: logs?,
         reference: read_reference(root, findings),
         candidates,
+        min_cell_rows: statistics.and_then(|node| node.get("min_cell_rows")?.node.integer()),
         identify: identify.iter().filter_map(|item| Role::from_name(item.text()?)).collect(),
     })
 }

@@ -405,6 +405,9 @@ pub struct ChangeRecord {
 pub struct StatisticsRecord {
     /// How many scans they come from. Copies of a row were looked for within each, not between them.
     pub scans: u64,
+    /// Rows of cells below the size that the statistics were to be kept of: nothing but their number is known.
+    #[serde(default)]
+    pub withheld: u64,
     /// The files that were scanned.
     pub sources: Vec<Input>,
 }

@@ -51,7 +51,11 @@ fn heading(report: &Report, page: &Page) -> Vec<String> {
     if let Some(made) = &report.from_statistics {
         let scans =
             if made.scans == 1 { "1 scan".to_owned() } else { format!("{} scans", format::integer(made.scans)) };
-        lines.extend(page.wrap(&format!("made from the statistics of {scans}, not from the rows"), 0));
+        let withheld = match made.withheld {
+            0 => String::new(),
+            rows => format!("; {} rows of small cells are withheld", format::integer(rows)),
+        };
+        lines.extend(page.wrap(&format!("made from the statistics of {scans}, not from the rows{withheld}"), 0));
     }
     lines.extend(page.wrap(&rows_sentence(report), 0));
     lines.extend(page.wrap(&weights_sentence(report), 0));
