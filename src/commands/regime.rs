@@ -137,7 +137,8 @@ pub(crate) fn freeze(options: &FreezeOptions) -> Result<u8, Failure> {
         return Err(other("policy", &options.policy, &declaration.audit.policy));
     }
     let file = attest::freeze(&declaration, &signer, Utc::now()).map_err(|error| Failure(format!("error: {error}")))?;
-    let out = options.out.clone().unwrap_or_else(|| declaration.audit.folder.join(&file.name));
+    let beside = options.audit.parent().unwrap_or(Path::new("")).join(&file.name);
+    let out = options.out.clone().unwrap_or(beside);
     if out.symlink_metadata().is_ok() {
         return Err(Failure(format!(
             "error: {}: is there already, and a protocol is never written over\n  = help: name another file with --out",
@@ -193,7 +194,7 @@ fn as_text(regime: &Regime, others: &[Regime]) -> String {
         line("mechanisms", "none declared");
     }
     for mechanism in &regime.mechanisms {
-        let mut said = format!("{}: {}", mechanism.id, mechanism.description);
+        let mut said = format!("{}: {}", mechanism.id, mechanism.description.trim_end().trim_end_matches('.'));
         let ratio = mechanism.max_pair_ratio.map(|ratio| format!("g_T/g_O at most {}", number(ratio)));
         let generators = mechanism.generators.as_ref().map(|names| format!("generators {}", names.join(", ")));
         let symmetric = mechanism.symmetric.then(|| "symmetric".to_owned());
