@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod assumptions;
 mod candidates;
 mod diff;
 pub mod draft;
@@ -11,6 +12,7 @@ mod record;
 mod refits;
 mod robustness;
 mod rules;
+mod subgroups;
 mod training;
 
 pub use diff::diff;
@@ -26,7 +28,7 @@ use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
 use crate::verdict::Judgement;
-use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
+use crate::{change, checks, estimate, labels, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -128,11 +130,13 @@ pub fn audit_against(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
+    let selected = collected.statistics.inclusions.is_some();
+    let refits =
+        refits::fit(declaration, (log.as_ref(), selected), comparisons.as_mut(), against.checkpoints, progress);
     let evaluation = comparisons.as_ref().map(|comparisons| {
         let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
         let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
-        let (responses, selected) = (log.as_ref().and_then(Log::responses), collected.statistics.inclusions.is_some());
+        let responses = log.as_ref().and_then(Log::responses);
         estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
         evaluation
     });
@@ -141,6 +145,13 @@ pub fn audit_against(
     let departures = against.protocol.map(|frozen| {
         (frozen, change::departures(frozen, &regime.declared, &policy.declared(), &audit.evaluation(), as_of))
     });
+    let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
+    let coarsenings = coarsenings
+        .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
+    let labels =
+        comparisons.as_ref().map(|table| labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses)));
+    let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
+    let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
         regime,
         audit,
@@ -157,6 +168,9 @@ pub fn audit_against(
         pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
         refits: &refits,
+        coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
+        labels: labels.as_ref(),
+        information: &information,
         as_of,
     };
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);

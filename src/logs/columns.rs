@@ -6,7 +6,7 @@
 use super::derive::Derivation;
 use super::files::Opened;
 use super::{LogFile, problem};
-use crate::declare::{Audit, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use crate::declare::{Audit, Features, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a decoded column is used for; of several uses the greatest counts.
@@ -234,10 +234,20 @@ pub(super) fn check_evaluation(
             [a, b].into_iter().for_each(|column| need(column, &format!("token counts {whose}"), false));
         }
     }
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for candidate in &audit.candidates {
-        if let Some((a, b)) = candidate.fit.as_ref().and_then(|fit| fit.features.as_ref()) {
-            let purpose = format!("features for {}", candidate.name);
-            [a, b].into_iter().for_each(|name| need(&role_or_column(name, mapped), &purpose, true));
+        let purpose = format!("features for {}", candidate.name);
+        match candidate.fit.as_ref().and_then(|fit| fit.features.as_ref()) {
+            Some(Features::Columns { a, b }) => {
+                a.iter().chain(b).for_each(|name| need(&role_or_column(name, mapped), &purpose, true));
+            }
+            Some(Features::Text { columns, .. }) => {
+                let columns = columns
+                    .clone()
+                    .unwrap_or_else(|| (Role::ResponseA.name().to_owned(), Role::ResponseB.name().to_owned()));
+                texts.extend([columns.0, columns.1].map(|name| (role_or_column(&name, mapped), purpose.clone())));
+            }
+            None => {}
         }
     }
     for (file, opened) in files.iter().zip(opened).filter(|(_, opened)| !opened.columns.is_empty()) {
@@ -245,6 +255,13 @@ pub(super) fn check_evaluation(
             match derivation.makes(column) {
                 false => check_evaluation_column(file, opened, column, (purpose, *lists), problems),
                 true => check_sources(file, opened, (derivation, column), purpose, problems),
+            }
+        }
+        for (column, purpose) in &texts {
+            if derivation.makes(column) {
+                check_sources(file, opened, (derivation, column), purpose, problems);
+            } else if !opened.columns.contains(column) {
+                problems.push(missing_column(&file.name, column, purpose, &opened.columns));
             }
         }
         for name in &audit.logs.cluster {

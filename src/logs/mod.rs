@@ -5,8 +5,8 @@
 //! Must never: know the target masses, keep rows, or drop a row without a reason.
 //!
 //! The way of a row: [`open`] finds the files (`files`) and maps their columns (`columns`); `fold` cuts the files into
-//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` decode a task into arrow record
-//! batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
+//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` (through `records`) decode a task into arrow
+//! record batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
 //!
 //! One process-wide effect: the Parquet decoder may panic on hostile bytes. Such a panic is caught and becomes a
 //! problem; so that it prints nothing, the first Parquet file opened wraps the process's panic hook in one that stays
@@ -23,7 +23,9 @@ mod inspect;
 mod moments;
 mod ndjson;
 mod nested;
+mod ngrams;
 mod parquet;
+mod records;
 mod responses;
 mod rows;
 mod scored;
@@ -33,9 +35,10 @@ mod write;
 
 pub use duplicates::duplicates;
 pub use inspect::{InspectedColumn, Inspection, LabelTally, inspect};
+pub use ngrams::{NGRAMS, ngrams};
 pub use responses::{ResponseKeys, Responses};
 pub use scored::{ScoredResponse, read_responses};
-pub use scoring::{FeatureRows, read_features};
+pub use scoring::{FeatureKind, FeatureReading, FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, LogFormat, LogWriter, PackedText, parquet_bytes, write_csv, write_ndjson, write_parquet};
 
@@ -46,6 +49,9 @@ use std::path::PathBuf;
 
 /// Rows in a block: of a Parquet batch, and of a run of a text file.
 const BLOCK_ROWS: usize = 65_536;
+
+/// What to do about text in another encoding.
+const NOT_UTF8: &str = "the text is in another encoding: save it as UTF-8 (such as `iconv -f LATIN1 -t UTF-8`)";
 
 /// How many problems a scan collects before it gives up.
 const MAX_PROBLEMS: usize = 20;
@@ -121,7 +127,7 @@ pub struct LogFile {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// One JSON object a line.
+    /// One JSON object a line, or one list of objects.
     Ndjson(Compression),
     /// Comma-separated values with a header line.
     Csv(Compression),
@@ -391,6 +397,10 @@ pub struct Duplicates {
 pub trait Progress: Sync {
     /// A scan begins; `rows` is its length where the files say it.
     fn start(&self, what: &str, rows: Option<u64>);
+    /// Fits begin, at most `fits` of them; each is one step of [`Progress::advance`].
+    fn start_fits(&self, what: &str, fits: u64) {
+        self.start(what, Some(fits));
+    }
     /// That many more rows are done.
     fn advance(&self, rows: u64);
     /// The scan is over.
@@ -406,7 +416,7 @@ impl Progress for () {
 /// Finds the log's files, reads their schemas and maps columns to what the audit needs.
 ///
 /// A folder's files are those with a known extension directly in it; several files are taken in the order of their
-/// paths. An NDJSON file's columns are the keys of its first 65,536 rows.
+/// paths. A JSON file's columns are the keys of its first 65,536 rows.
 ///
 /// # Errors
 /// Every problem at once: no such file, an unreadable header, a column that is named but is not there (with those
@@ -464,6 +474,8 @@ pub struct Request<'a> {
     pub sums: &'a [String],
     /// Columns whose lists of numbers the blocks shall carry.
     pub lists: &'a [String],
+    /// Columns of texts that the blocks shall carry, encoded by [`ngrams`] into so many numbers each, among the lists.
+    pub texts: &'a [(String, usize)],
     /// Columns whose values the blocks shall carry as 64-bit keys, and whether as the keys of texts whatever they hold, so
     /// that they can be compared with the keys of another file.
     pub column_keys: &'a [(String, bool)],
@@ -486,7 +498,7 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut (dyn FnMut(&mut A, A) + Send),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, weights_only, sums, lists, column_keys, skip } = *request;
+    let Request { what, further, identities, weights_only, sums, lists, texts, column_keys, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
@@ -499,6 +511,7 @@ pub fn scan<A: Send>(
             .collect(),
         sums,
         lists,
+        texts,
         column_keys: column_keys
             .iter()
             .map(|(column, as_text)| (column.clone(), !as_text && columns::all_integers(&log.opened, column)))
@@ -512,6 +525,8 @@ pub fn scan<A: Send>(
     for column in sums.iter().chain(lists) {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
+    // A text is needed whole even where otherwise only its presence is.
+    wanted.extend(texts.iter().map(|(column, _)| (column.clone(), columns::Use::Whole)));
     let source = log.source(wanted);
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
         let block = rows::judge(&log.plan, &extra, piece, skip)?;

@@ -30,6 +30,8 @@ pub struct Factors {
     pub audited: f64,
     /// The same over the labelled rows alone.
     pub labelled: f64,
+    /// p_O of the cell over the labelled rows.
+    pub observed: f64,
 }
 
 /// What the scan is given.
