@@ -583,7 +583,8 @@ fn why_there_is_no_doubly_robust_estimate_is_said() {
         robust_note("pairs: {column: g}", &logged).starts_with("not applicable: the target's pairs are not listed")
     );
     let sampled = audit(LOGGED, "  target_sample: prompts.ndjson\n");
-    assert!(robust_note("pairs: {column: g}", &sampled).contains("target sample"));
+    let problems = read(&sampled).unwrap_err();
+    assert!(problems.contains("does not read `target_sample`"), "refused, not ignored: {problems}");
     // Prompt q has a single response, so its row has no g_T; the two others are of one prompt: nothing to fit on.
     assert!(robust_note(uniform, &logged).contains("cannot be fitted"));
 }

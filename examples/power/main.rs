@@ -174,7 +174,7 @@ fn line(case: &Case, counts: &Counts) -> String {
 
 fn percent(share: f64) -> String {
     let percent = 100.0 * share;
-    let digits = if percent >= 99.995 || percent < 0.005 || percent.fract().abs() < 1e-9 {
+    let digits = if !(0.005..99.995).contains(&percent) || percent.fract().abs() < 1e-9 {
         0
     } else if percent < 1.0 {
         2

@@ -22,11 +22,11 @@ use crate::change::{Frozen, State};
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
-use crate::logs::{self, Exclusion, Log, LogFile, Progress};
+use crate::logs::{self, Duplicates, Exclusion, Log, LogFile, Progress};
 use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
-use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
+use crate::statistics::{Collected, Conditions, SourceFile, SourceRole, Statistics};
 use crate::verdict::Judgement;
 use crate::{change, checks, estimate, labels, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
@@ -249,17 +249,27 @@ pub fn collect(declaration: &Declaration, progress: &dyn Progress) -> Result<Col
 fn scan(declaration: &Declaration, progress: &dyn Progress) -> Result<(Log, Collected), Problems> {
     let Declaration { audit, regime, .. } = declaration;
     let log = logs::open(audit, regime)?;
-    let duplicates = logs::duplicates(&log, progress)?;
-    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
-    let statistics = statistics::collect(&log, skip, progress)?;
-    let sources = sources(&log, statistics.rows_read)?;
+    // Hashing a file is work for one thread.
+    let (counted, sources) = rayon::join(|| count(&log, progress), || sources(&log));
+    let ((duplicates, statistics), mut sources) = (counted?, sources?);
+    if let [file] = log.files.as_slice() {
+        sources.iter_mut().take(1).for_each(|source| source.rows = file.rows.or(Some(statistics.rows_read)));
+    }
     let conditions = Conditions::new(audit, regime, log.mapped.clone());
     Ok((log, Collected { conditions, scans: 1, sources, duplicates, statistics }))
 }
 
-fn sources(log: &Log, rows_read: u64) -> Result<Vec<SourceFile>, Problems> {
-    let only = (log.files.len() == 1).then_some(rows_read);
-    let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows.or(only)));
+/// Copies of rows, and the first scan.
+fn count(log: &Log, progress: &dyn Progress) -> Result<(Option<Duplicates>, Statistics), Problems> {
+    let duplicates = logs::duplicates(log, progress)?;
+    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let statistics = statistics::collect(log, skip, progress)?;
+    Ok((duplicates, statistics))
+}
+
+/// The log's files, in order, and the responses file.
+fn sources(log: &Log) -> Result<Vec<SourceFile>, Problems> {
+    let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows));
     logs.chain(log.responses_file().map(|file| source(SourceRole::Responses, file, file.rows))).collect()
 }
 

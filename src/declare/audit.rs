@@ -84,6 +84,8 @@ pub enum Role {
     Id,
     /// The prompt's identifier.
     Prompt,
+    /// The prompt's text, where `prompt` is an identifier.
+    PromptText,
     /// The first shown response.
     ResponseA,
     /// The second shown response.
@@ -124,9 +126,10 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of documentation.
-    pub const ALL: [Role; 20] = [
+    pub const ALL: [Role; 21] = [
         Role::Id,
         Role::Prompt,
+        Role::PromptText,
         Role::ResponseA,
         Role::ResponseB,
         Role::Label,
@@ -152,6 +155,7 @@ impl Role {
         match self {
             Role::Id => "The comparison's identifier.",
             Role::Prompt => "The prompt's identifier, or the prompt.",
+            Role::PromptText => "The prompt's text, where `prompt` is an identifier.",
             Role::ResponseA => "The response that was shown first: its identifier, or its text.",
             Role::ResponseB => "The response that was shown second.",
             Role::Label => {
@@ -184,6 +188,7 @@ impl Role {
         match self {
             Role::Id => "id",
             Role::Prompt => "prompt",
+            Role::PromptText => "prompt_text",
             Role::ResponseA => "response_a",
             Role::ResponseB => "response_b",
             Role::Label => "label",
@@ -575,6 +580,12 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
         node.get("preset").and_then(|entry| Preset::from_name(entry.node.text()?)).unwrap_or(Preset::Canonical);
     let chosen = read_chosen(preset, columns, findings);
     let labels = node.get("labels").and_then(|entry| read_labels(&entry.node, findings));
+    // Whoever gives a sample of the target expects estimates from it: none is better than others in silence.
+    if let Some(entry) = node.get("target_sample") {
+        let help = "leave it out; where the target's pairs can be listed, `pairs: {uniform: responses}` in the regime gives doubly \
+                    robust estimates";
+        findings.add(entry.span, "this version does not read `target_sample`", Some(help.to_owned()));
+    }
     if let Some(entry) = node.get("labels").filter(|_| preset.keeps_chosen_and_rejected()) {
         let message =
             format!("`labels` says nothing under the preset {}: the label is which response was chosen", preset.name());

@@ -7,6 +7,7 @@ use super::derive::Derivation;
 use super::files::Opened;
 use super::{LogFile, problem};
 use crate::declare::{Audit, Features, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a decoded column is used for; of several uses the greatest counts.
@@ -310,8 +311,7 @@ fn check_evaluation_column(
 }
 
 /// Whether a type is a list of numbers.
-pub(super) fn holds_list_of_numbers(data_type: &arrow::datatypes::DataType) -> bool {
-    use arrow::datatypes::DataType;
+pub(super) fn holds_list_of_numbers(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             item.data_type().is_numeric() || item.data_type().is_null()
@@ -403,17 +403,13 @@ fn target(regime: &Regime, mapped: &BTreeMap<Role, String>, problems: &mut Vec<P
     }
 }
 
-/// Whether every file holds integers in that column.
+/// Whether every file holds integers in that column whose 64 bits tell them apart: all of them unsigned, or none of 64
+/// unsigned bits.
 pub(super) fn all_integers(opened: &[Opened], column: &str) -> bool {
-    opened.iter().all(|opened| holds_integers(opened, column))
-}
-
-fn holds_integers(opened: &Opened, column: &str) -> bool {
-    opened
-        .footer
-        .as_ref()
-        .and_then(|footer| footer.data_type(column))
-        .is_some_and(arrow::datatypes::DataType::is_integer)
+    let types = || opened.iter().map(|opened| opened.footer.as_ref().and_then(|footer| footer.data_type(column)));
+    types().all(|found| found.is_some_and(DataType::is_integer))
+        && (types().all(|found| found.is_some_and(DataType::is_unsigned_integer))
+            || types().all(|found| found != Some(&DataType::UInt64)))
 }
 
 /// What one file lacks, or holds in a form that cannot be used.
@@ -482,8 +478,7 @@ pub(super) fn shortened(text: &str) -> String {
     short
 }
 
-fn is_number_or_text(data_type: &arrow::datatypes::DataType) -> bool {
-    use arrow::datatypes::DataType;
+fn is_number_or_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => is_number_or_text(value),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,

@@ -47,7 +47,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-/// Rows in a block: of a Parquet batch, and of a run of a text file.
+/// Rows in a run of a text file.
 const BLOCK_ROWS: usize = 65_536;
 
 /// What to do about text in another encoding.
@@ -234,6 +234,24 @@ pub enum Label {
     Soft(f64),
     /// Missing, or not in the alphabet: the row is excluded.
     Invalid,
+}
+
+impl Label {
+    /// How many kinds of label there are.
+    pub const KINDS: usize = 6;
+
+    /// The label's place in the order above, from 0.
+    #[inline]
+    pub fn kind(self) -> usize {
+        match self {
+            Label::A => 0,
+            Label::B => 1,
+            Label::Tie => 2,
+            Label::Abstain => 3,
+            Label::Soft(_) => 4,
+            Label::Invalid => 5,
+        }
+    }
 }
 
 /// The state of a row's logged g_O, whether or not the declaration needs it.
@@ -483,7 +501,8 @@ pub struct Request<'a> {
     pub skip: &'a [u64],
 }
 
-/// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
+/// Folds over the log's blocks: one accumulator a row group (several small ones, or a run of 65,536 rows of a text file),
+/// merged in file and row order,
 /// so that neither thread count nor scheduling changes a bit of the result.
 ///
 /// At most twice as many partial results as threads are alive.
@@ -518,10 +537,18 @@ pub fn scan<A: Send>(
             .collect(),
     };
     let mut wanted = if weights_only { log.plan.weight_columns() } else { log.plan.scan_columns() };
-    let columns =
-        extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
+    // Texts may be lists of messages; whatever else tells rows apart is one value a row.
+    let (long, scalars): (Vec<_>, Vec<_>) = extra
+        .identities
+        .iter()
+        .map(|(role, _, column)| (*role, column))
+        .partition(|(role, _)| [Role::PromptText, Role::ResponseA, Role::ResponseB].contains(role));
+    let columns = extra.further.iter().map(|(_, column)| column).chain(scalars.into_iter().map(|(_, column)| column));
     let columns = columns.chain(extra.column_keys.iter().map(|(column, _)| column));
     wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
+    for (_, column) in long {
+        wanted.entry(column.clone()).or_insert(columns::Use::Whole);
+    }
     for column in sums.iter().chain(lists) {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
