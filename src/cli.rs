@@ -1,12 +1,12 @@
 //! The command line: clap's types, and which command they stand for. clap is used nowhere else.
 
 use crate::commands::{
-    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, InspectOptions, Requirement, Schema, ScoreOptions,
-    SignOptions, SimulateOptions, StatisticsOptions, VerifyOptions,
+    self, AuditFormat, AuditOptions, DiffFormat, Failure, Format, FreezeOptions, InspectOptions, LintOptions,
+    Requirement, Schema, ScoreOptions, SignOptions, SimulateOptions, StatisticsOptions, VerifyOptions,
 };
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use counterweight::declare::Preset;
+use counterweight::declare::{FailOn, Preset};
 use counterweight::report::Form;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -135,6 +135,12 @@ enum Command {
         #[arg(long, value_name = "CMD")]
         signer_cmd: Option<String>,
     },
+    /// Look at a declared target regime, and freeze it with an evaluation protocol
+    Regime {
+        /// What to do
+        #[command(subcommand)]
+        command: RegimeCommand,
+    },
     /// Make a pair of keys: NAME.pem (mode 0600) and NAME.pub.pem
     #[command(after_help = "A file that is there is never written over.\n\n\
                             Examples:\n  counterweight keygen --out team.pem\n  \
@@ -234,6 +240,74 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum RegimeCommand {
+    /// Every problem and warning of a regime document, each with its line
+    #[command(
+        after_help = "Other regimes in the same folder are read for the history. Exit codes: 0 valid, 1 every audit against it fails, \
+                      2 invalid or unreadable.\n\nExamples:\n  counterweight regime lint regime.yaml\n  \
+                      counterweight regime lint regime.yaml --fail-on diagnostic --as-of 2026-10-01"
+    )]
+    Lint {
+        /// The regime document
+        #[arg(value_name = "REGIME.yaml")]
+        regime: PathBuf,
+        /// The date that its age refers to, YYYY-MM-DD [default: today, UTC]
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<NaiveDate>,
+        /// From what on the exit code is 1: what makes audits fail, or warnings too
+        #[arg(long, value_enum, default_value_t = FailOnArg::Block)]
+        fail_on: FailOnArg,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+        format: FormatArg,
+    },
+    /// The declared target as a table, and what it supersedes
+    #[command(after_help = "Versions that it supersedes are looked for among the regimes in the same folder.\n\n\
+                            Examples:\n  counterweight regime show regime.yaml\n  \
+                            counterweight regime show regime.yaml --format json")]
+    Show {
+        /// The regime document
+        #[arg(value_name = "REGIME.yaml")]
+        regime: PathBuf,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+        format: FormatArg,
+    },
+    /// The SHA-256 of the declaration's content: comments and the order of keys do not matter
+    #[command(after_help = "Examples:\n  counterweight regime fingerprint regime.yaml\n  \
+                            test \"$(counterweight regime fingerprint regime.yaml | cut -c -64)\" = \"$ACCEPTED\"")]
+    Fingerprint {
+        /// The regime document
+        #[arg(value_name = "REGIME.yaml")]
+        regime: PathBuf,
+    },
+    /// Sign the declaration and the evaluation protocol, before labels are seen
+    #[command(after_help = "An audit that is given the file with --protocol says whether it was followed.\n\n\
+                            Examples:\n  counterweight regime freeze regime.yaml standard audit.yaml --sign team.pem\n  \
+                            counterweight audit audit.yaml --protocol protocol.dsse.json --protocol-key team.pub.pem")]
+    Freeze {
+        /// The regime document
+        #[arg(value_name = "REGIME.yaml")]
+        regime: PathBuf,
+        /// The policy: a file, or a shipped name
+        #[arg(value_name = "POLICY.yaml")]
+        policy: PathBuf,
+        /// The audit document, which names both
+        #[arg(value_name = "AUDIT.yaml")]
+        audit: PathBuf,
+        /// Your private key (PKCS#8 PEM); with --signer-cmd, its public key
+        #[arg(long, value_name = "KEY.pem")]
+        sign: PathBuf,
+        /// A shell command that signs: what is signed on standard input, the signature on standard output
+        #[arg(long, value_name = "CMD")]
+        signer_cmd: Option<String>,
+        /// The file to write [default: protocol.dsse.json beside the audit document]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
 #[derive(Debug, Args)]
 struct LogArgs {
     /// A file, a folder or a glob: Parquet, NDJSON, a JSON list or CSV, the text formats also with .gz or .zst
@@ -275,6 +349,12 @@ struct AuditArgs {
     /// The record of an earlier audit: what changed since is shown, and judged by the check change-management
     #[arg(long, value_name = "REPORT.json")]
     baseline: Option<PathBuf>,
+    /// A protocol signed by `counterweight regime freeze`: whether it was followed is judged by the check protocol-deviation
+    #[arg(long, value_name = "FILE", requires = "protocol_keys")]
+    protocol: Option<PathBuf>,
+    /// A public key of which you know that it signs protocols; again for each
+    #[arg(long = "protocol-key", value_name = "PUB.pem", requires = "protocol")]
+    protocol_keys: Vec<PathBuf>,
     /// Keep finished fits of candidates in this folder, and take those that are there: an audit that was cut off goes on.
     #[arg(long, value_name = "DIR")]
     resume: Option<PathBuf>,
@@ -438,6 +518,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Sign { folder, key, role, report_key, signer_cmd } => {
             commands::sign(&SignOptions { folder, key, signer_cmd, role, report_key })
         }
+        Command::Regime { command } => regime(command),
         Command::Keygen { out, algorithm } => commands::keygen(&out, algorithm.into()),
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out, summary } => commands::render(&report, &out, form(summary)),
@@ -450,6 +531,23 @@ pub(crate) fn run() -> ExitCode {
         Command::Completions { shell } => completions(shell),
     };
     commands::exit(result)
+}
+
+fn regime(command: RegimeCommand) -> Result<u8, Failure> {
+    match command {
+        RegimeCommand::Lint { regime, as_of, fail_on, format } => {
+            let fail_on = match fail_on {
+                FailOnArg::Block => FailOn::Block,
+                FailOnArg::Diagnostic => FailOn::Diagnostic,
+            };
+            commands::lint(&LintOptions { regime, as_of, fail_on, format: format.into() })
+        }
+        RegimeCommand::Show { regime, format } => commands::show(&regime, format.into()),
+        RegimeCommand::Fingerprint { regime } => commands::fingerprint(&regime),
+        RegimeCommand::Freeze { regime, policy, audit, sign, signer_cmd, out } => {
+            commands::freeze(&FreezeOptions { regime, policy, audit, sign, signer_cmd, out })
+        }
+    }
 }
 
 /// Which report.md `--summary` asks for.
@@ -482,6 +580,7 @@ impl From<AuditArgs> for AuditOptions {
             sign: args.sign,
             signer_cmd: args.signer_cmd,
             baseline: args.baseline,
+            protocol: args.protocol.map(|path| (path, args.protocol_keys)),
             resume: args.resume,
             weights: args.weights,
             form: form(args.summary),

@@ -133,6 +133,62 @@ fn a_policy_cannot_loosen_the_rules_by_which_diff_judges_it() {
     let (code, diff) = diff(&sandbox);
     assert_eq!((code, &diff["verdict"], &diff["exit_code"]), (Some(1), &Value::from("block"), &Value::from(1)));
     assert_eq!(diff["rulings"][0]["crossed"], "fail", "{diff:#}");
+    // Nor those by which an audit with a baseline judges it: the older record's severity and limits stand in both.
+    let (code, report) = again(&sandbox, &[]);
+    let check = change_management(&report);
+    assert_eq!((code, check.status, check.severity.as_str()), (Some(1), Status::Fail, "block"));
+    let limit = check.measures[0].limit.as_ref().unwrap();
+    assert_eq!((limit.key.as_deref(), limit.value), (Some("max_unversioned"), 0.0));
+    // The record keeps the policy in force.
+    assert!(report.policy.limits.iter().any(|own| own.key == "max_unversioned" && own.value == 99.0));
+}
+
+/// Candidates' estimates, and a challenger that no longer leads.
+#[test]
+fn candidates_and_their_standing_are_compared() {
+    let sandbox = telemetry();
+    let rows = example();
+    let number = |value: &dyn Fn(usize) -> f64| {
+        counterweight::logs::ColumnData::Number((0..rows.len()).map(|row| Some(value(row))).collect())
+    };
+    let log = |leads: bool| {
+        let mut all = columns(&rows);
+        // The challenger prefers what was preferred, or its opposite; the incumbent always a.
+        let sign = |row: usize| if rows[row].label.as_deref() == Some("a") { 1.0 } else { -1.0 };
+        let side = if leads { 1.0 } else { -1.0 };
+        all.extend([
+            ("ra", number(&|_| -2.0)),
+            ("rb", number(&|_| -2.0)),
+            ("ia", number(&|_| -1.0)),
+            ("ib", number(&|_| -2.0)),
+            ("ca", number(&|row| -2.0 + side * sign(row))),
+            ("cb", number(&|_| -2.0)),
+        ]);
+        sandbox.write_log("logs.parquet", &all);
+    };
+    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
+                      - {name: always, role: incumbent, beta: 0.1, logp_a: ia, logp_b: ib}\n  \
+                      - {name: judge, role: challenger, beta: 0.1, logp_a: ca, logp_b: cb}\n";
+    let document = TELEMETRY_AUDIT.replace("policy: standard", "policy: team.yaml");
+    sandbox.write("audit.yaml", format!("{document}\n{candidates}"));
+    log(true);
+    sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet", "--out", "old"]);
+    log(false);
+    again(&sandbox, &[]);
+    let (code, diff) = diff(&sandbox);
+    assert_eq!(code, Some(1), "a lead that is lost blocks through target-regression");
+    let change = |item: &str| {
+        let all = diff["changes"].as_array().unwrap();
+        all.iter().find(|change| change["item"] == item).unwrap_or_else(|| panic!("{item}: {diff:#}")).clone()
+    };
+    let standing = change("judge against always, under the target");
+    assert_eq!((&standing["before"], &standing["after"]), (&Value::from("leads"), &Value::from("trails")));
+    assert_eq!(standing["rule"], "warn_worsened");
+    let accuracy = change("judge, target preference accuracy");
+    let (before, after) = (accuracy["before"].as_f64().unwrap(), accuracy["after"].as_f64().unwrap());
+    assert!(before > 0.9 && after < 0.1 && (before + after - 1.0).abs() < 1e-9, "{before} {after}");
+    assert!(change("judge against always, target difference")["rule"].is_null());
+    assert!(change("judge against always, Gamma that overturns it")["after"].is_null());
 }
 
 #[test]

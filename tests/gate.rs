@@ -1,6 +1,8 @@
 //! What pipelines read: SARIF, JUnit XML and GitHub annotations, and the exit code beside them.
 
 use crate::support::{AS_OF, Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use counterweight::report::{Report, Status, github, junit, sarif};
 use counterweight::simulate::{columns, example};
 use serde_json::Value;
@@ -29,19 +31,35 @@ fn run(sandbox: &Sandbox, more: &[&str]) -> (Option<i32>, String) {
 const FAILS: &str = "checks:\n  effective-sample-size:\n    min_n_eff: 1500\n";
 const WARNS: &str = "checks:\n  effective-sample-size: {warn_ratio: 0.9}\n";
 
+/// What the two signed statements say: verdict, exit code, test result.
+fn statements(sandbox: &Sandbox) -> (String, i32, String) {
+    let both = sandbox.read("repo/audits/counterweight-report/attestation.intoto.jsonl");
+    let statement = |line: &str| -> Value {
+        let envelope: Value = serde_json::from_str(line).unwrap();
+        serde_json::from_slice(&STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap()).unwrap()
+    };
+    let all: Vec<Value> = str::from_utf8(&both).unwrap().lines().map(statement).collect();
+    let (own, standard) = (&all[0]["predicate"], &all[1]["predicate"]);
+    let failed = standard["failedTests"].as_array().unwrap().len();
+    let code = i32::try_from(own["exit_code"].as_i64().unwrap()).unwrap();
+    assert_eq!(failed > 0, code == 1);
+    (own["verdict"].as_str().unwrap().to_owned(), code, standard["result"].as_str().unwrap().to_owned())
+}
+
 /// The exit code of CONTRACT: by the verdict and the gate, whatever is printed.
 #[test]
 fn every_format_has_the_exit_code_of_the_verdict_and_the_gate() {
     let policies = [("pass", ""), ("diagnostic", WARNS), ("block", FAILS)];
     for (verdict, policy) in policies {
         let sandbox = telemetry(policy);
+        assert!(sandbox.run(&["keygen", "--out", "team.pem"]).status.success());
         for gate in [None, Some("block"), Some("diagnostic")] {
             let expected = match (verdict, gate) {
                 ("block", _) | ("diagnostic", Some("diagnostic")) => 1,
                 _ => 0,
             };
             for format in ["text", "json", "sarif", "junit", "github"] {
-                let mut arguments = vec!["--format", format];
+                let mut arguments = vec!["--format", format, "--sign", "team.pem"];
                 arguments.extend(gate.iter().flat_map(|gate| ["--fail-on", gate]));
                 let (code, stdout) = run(&sandbox, &arguments);
                 assert_eq!(code, Some(expected), "{verdict} {gate:?} {format}");
@@ -54,6 +72,13 @@ fn every_format_has_the_exit_code_of_the_verdict_and_the_gate() {
                     _ => expected == 1,
                 };
                 assert_eq!(fails, expected == 1, "{verdict} {gate:?} {format}:\n{stdout}");
+                let wanted = match (expected, verdict) {
+                    (1, _) => "FAILED",
+                    (_, "diagnostic") => "WARNED",
+                    _ => "PASSED",
+                };
+                let statements = statements(&sandbox);
+                assert_eq!(statements, (verdict.to_owned(), expected, wanted.to_owned()), "{gate:?} {format}");
             }
         }
     }

@@ -44,6 +44,7 @@ fn audit(folder: &Path, path: &str) -> Audit {
         },
         reference: None,
         candidates: Vec::new(),
+        min_cell_rows: None,
         identify: Vec::new(),
     }
 }
@@ -52,6 +53,7 @@ fn regime(cells: &[&str], pairs: Pairs) -> Regime {
     Regime {
         source: source("regime.yaml"),
         fingerprint: String::new(),
+        declared: serde_json::Value::Null,
         name: "test".to_owned(),
         version: semver::Version::new(1, 0, 0),
         effective: chrono::NaiveDate::from_ymd_opt(2026, 10, 1).unwrap(),

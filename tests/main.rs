@@ -29,6 +29,7 @@ mod presets;
 mod properties;
 mod references;
 mod refit;
+mod regime;
 mod report;
 mod sensitivity;
 mod shards;

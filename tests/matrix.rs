@@ -4,6 +4,7 @@
 use crate::overlap::with_table;
 use crate::support::{AS_OF, Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME};
 use counterweight::audit::{Against, Baseline, Input, audit_against};
+use counterweight::change::Frozen;
 use counterweight::declare::load;
 use counterweight::report::{Report, Status, Verdict};
 use counterweight::simulate::{Defect, World, columns, plant, rows};
@@ -11,7 +12,7 @@ use counterweight::simulate::{Defect, World, columns, plant, rows};
 const ROWS: usize = 6000;
 const SEED: u64 = 11;
 
-fn audit(defect: Option<&Defect>, regime: &str, changed: Option<&str>) -> Report {
+fn audit(defect: Option<&Defect>, regime: &str, changed: Option<&str>, frozen: bool) -> Report {
     let mut log = rows(&World::telemetry(), ROWS, SEED);
     if let Some(defect) = defect {
         plant(&mut log, defect, SEED);
@@ -28,6 +29,24 @@ fn audit(defect: Option<&Defect>, regime: &str, changed: Option<&str>) -> Report
             .report
     };
     let Some(changed) = changed else { return audit(Against::default()) };
+    if frozen {
+        let declaration = load(&sandbox.path("audit.yaml"), &[]).unwrap();
+        // From before the log's first month.
+        let date = chrono::NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
+        let protocol = Frozen {
+            name: "protocol.dsse.json".to_owned(),
+            sha256: "00".repeat(32),
+            bytes: 0,
+            key: "00".repeat(32),
+            time: "2020-01-01T00:00:00Z".to_owned(),
+            date,
+            regime: declaration.regime.declared.clone(),
+            policy: declaration.policy.declared(),
+            evaluation: declaration.audit.evaluation(),
+        };
+        sandbox.write("regime.yaml", changed);
+        return audit(Against { protocol: Some(&protocol), ..Against::default() });
+    }
     // The clean audit is the baseline; what is planted is the change.
     let report = audit(Against::default());
     sandbox.write("regime.yaml", changed);
@@ -59,6 +78,8 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
         ("clean", "", None),
         ("clean, against itself", "", None),
         ("regime changed, same version", "change-management", None),
+        ("clean, by its protocol", "", None),
+        ("regime changed since its protocol", "protocol-deviation", None),
         ("propensity missing, 1 %", "propensity-completeness", Some(Defect::MissingPropensity(0.01))),
         ("propensity missing, all", "propensity-completeness", Some(Defect::MissingPropensity(1.0))),
         ("propensity NaN", "propensity-completeness", Some(Defect::NanPropensity(0.01))),
@@ -139,12 +160,13 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
         // Only a regime that states p_O can be contradicted by the counts.
         let regime = if name.ends_with("p_O declared") { &declared } else { TELEMETRY_REGIME };
         let silently = TELEMETRY_REGIME.replace("casual: 0.5, expert: 0.5", "casual: 0.45, expert: 0.55");
+        let frozen = name.ends_with("its protocol");
         let changed = match *name {
-            "clean, against itself" => Some(TELEMETRY_REGIME),
-            "regime changed, same version" => Some(silently.as_str()),
+            "clean, against itself" | "clean, by its protocol" => Some(TELEMETRY_REGIME),
+            "regime changed, same version" | "regime changed since its protocol" => Some(silently.as_str()),
             _ => None,
         };
-        let report = audit(defect.as_ref(), regime, changed);
+        let report = audit(defect.as_ref(), regime, changed, frozen);
         let statuses: String = report.checks.iter().map(|check| letter(check.status)).collect();
         let verdict = match report.verdict {
             Verdict::Pass => "pass",

@@ -372,6 +372,7 @@ fn fixture() -> Report {
         },
         inputs: inputs(),
         baseline: None,
+        protocol: None,
         from_statistics: None,
         rows: Rows {
             read: 61_234,
@@ -628,7 +629,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 21);
+        assert_eq!(links.len(), 22);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
         // Whatever scrolls can be reached by the keyboard and says what it is.
@@ -998,5 +999,21 @@ fn comparison() -> ComparisonRecord {
             seed: 1,
             curve: vec![lambda(1.0, 0.0), lambda(1.25, 0.09)],
         }),
+    }
+}
+
+/// What a signature means is said once, in docs/attestation.md, and the report says it in the same words.
+#[test]
+fn the_report_says_what_a_signature_means_in_the_words_of_the_documentation() {
+    let words = counterweight::report::signature();
+    assert!(
+        words.starts_with("It means that whoever holds the key says") && words.contains("does **not** mean"),
+        "{words}"
+    );
+    assert!(include_str!("../docs/attestation.md").contains(words));
+    for report in [fixture(), degenerate()] {
+        assert!(markdown(&report).unwrap().contains(words));
+        let page = html(&report).unwrap();
+        assert!(page.contains("does <strong>not</strong> mean that the logs are true"));
     }
 }

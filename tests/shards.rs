@@ -584,3 +584,80 @@ fn the_command_writes_over_nothing_but_statistics() {
         assert!(stdout.is_empty() && stderr.contains("error:") && !stderr.contains("panicked"), "{stderr}");
     }
 }
+
+/// From the file alone: the same `weights` section to the last digit, through the command.
+#[test]
+fn the_weights_from_the_statistics_alone_are_those_of_the_rows_to_the_last_digit() {
+    let sandbox = telemetry(None);
+    let base = ["audit", "audit.yaml", "--as-of", AS_OF, "--quiet"];
+    assert_eq!(
+        sandbox.run(&[&base[..], &["--out", "rows", "--statistics", "all.statistics"]].concat()).status.code(),
+        Some(0)
+    );
+    std::fs::remove_file(sandbox.path("logs.parquet")).unwrap();
+    sandbox.run(&[&base[..], &["--out", "alone", "--from-statistics", "all.statistics"]].concat());
+    let weights = |folder: &str| {
+        let record: Value = serde_json::from_slice(&sandbox.read(&format!("{folder}/report.json"))).unwrap();
+        assert!(record["weights"]["n_eff"].as_f64().unwrap() > 0.0);
+        (record["weights"].to_string(), record["cells"].to_string())
+    };
+    assert_eq!(weights("rows"), weights("alone"));
+}
+
+/// Cells below the declared size are not in the file, are said to be missing, and make nothing pass.
+#[test]
+fn small_cells_are_withheld_and_nothing_looks_better_for_it() {
+    let cell = vec!["writing".to_owned(), "expert".to_owned()];
+    // 120 rows are enough for every check of the rows; a cell outside of the target has 3.
+    for (defect, min, target) in [
+        (Defect::ThinCell { cell: cell.clone(), keep: 120 }, 150, true),
+        (Defect::CellOutsideTarget { cell: vec!["gaming".to_owned(), "expert".to_owned()], rows: 3 }, 5, false),
+    ] {
+        let sandbox = telemetry(Some(&defect));
+        let base = ["audit", "audit.yaml", "--as-of", AS_OF, "--quiet"];
+        sandbox.run(&[&base[..], &["--out", "rows", "--statistics", "all.statistics"]].concat());
+        sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}statistics: {{min_cell_rows: {min}}}\n"));
+        let said = text(&sandbox.run(&["statistics", "audit.yaml", "--out", "few.statistics"])).0;
+        assert!(said.contains(&format!("of which 1 with fewer than {min} rows are withheld")), "{said}");
+        let kept = statistics::read(&sandbox.path("few.statistics"), "few").unwrap();
+        assert!(kept.statistics.cells.values().all(|own| own.audited.n >= min));
+        let all = statistics::read(&sandbox.path("all.statistics"), "all").unwrap();
+        assert_eq!(kept.statistics.cells.len() + 1, all.statistics.cells.len());
+        let missing = all.statistics.audited() - kept.statistics.audited();
+        assert!(missing > 0 && missing < min);
+        assert_eq!(kept.statistics.excluded_for(counterweight::logs::Exclusion::Withheld), missing);
+        let (from_all, from_few) = (report_of(&sandbox, &["all.statistics"]), report_of(&sandbox, &["few.statistics"]));
+        assert_eq!(from_few.rows.excluded["withheld"], missing);
+        assert_eq!(from_few.from_statistics.as_ref().unwrap().withheld, missing);
+        assert!(!from_all.rows.excluded.contains_key("withheld"));
+        assert_eq!(from_few.unsupported_target_mass > 0.0, target);
+        // What is in a way better has not become a pass.
+        for check in &from_few.checks {
+            let before = from_all.checks.iter().find(|other| other.id == check.id).unwrap();
+            let rank = |status: Status| match status {
+                Status::Pass | Status::NotApplicable | Status::Waived => 0,
+                Status::Warn => 1,
+                Status::Fail | Status::Undetermined => 2,
+            };
+            assert!(
+                rank(check.status) >= rank(before.status),
+                "{}: {:?} became {:?}",
+                check.id,
+                before.status,
+                check.status
+            );
+        }
+        assert_eq!(from_few.exit_code, 1);
+        let support = from_few.checks.iter().find(|check| check.id == "effective-sample-size").unwrap();
+        assert!(
+            support.message.contains(&format!("{missing} rows lie in cells too small to be told")),
+            "{}",
+            support.message
+        );
+        let page = counterweight::report::markdown(&from_few).unwrap();
+        assert!(page.contains("rows lie in cells too small to be told and are withheld"));
+        // Withholding what is withheld changes nothing; a minimum of one row withholds nothing.
+        assert_eq!(kept.clone().withhold(min), (kept, 0));
+        assert_eq!(all.clone().withhold(1), (all, 0));
+    }
+}

@@ -11,6 +11,7 @@
 pub mod bundle;
 pub mod dsse;
 mod keys;
+mod protocol;
 mod signer;
 pub mod statement;
 mod tree;
@@ -18,6 +19,7 @@ pub mod verify;
 mod write;
 
 pub use keys::{Algorithm, KeyError, SigningKey, VerifyingKey};
+pub use protocol::{PROTOCOL, Protocol, ProtocolError, freeze, read_protocol};
 pub use signer::{SignError, Signer};
 pub use tree::{ArtifactKind, digest as artifact_digest};
 pub use write::{Artifact, AttestError, artifacts, attest, endorse};

@@ -1,16 +1,12 @@
 //! Two records compared, under the rules that the older one's policy gives.
 
+use super::rules;
 use crate::change::{self, Ruling};
 use crate::checks::Status;
-use crate::declare::{self, FailOn, Severity, shipped_policies};
+use crate::declare::{FailOn, Severity};
 use crate::report::{self, DIFF_SCHEMA, Diff, DiffSide, Report};
 use crate::verdict::{Verdict, exit_code, verdict_of};
 use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::Path;
-
-/// The check whose limits are the rules.
-const CHECK: &str = "change-management";
 
 /// What changed from one record to the other, and what the rules of change management say.
 ///
@@ -18,7 +14,7 @@ const CHECK: &str = "change-management";
 /// the older record does not hold is that of the shipped `standard`.
 pub fn diff(old: &Report, new: &Report) -> Diff {
     let changes = change::compare(&report::state(old), &report::state(new));
-    let rules = rules(old);
+    let rules = rules::recorded(old);
     let limit = |key: &str| Some(rules.get(key).and_then(Value::as_f64).unwrap_or(0.0));
     // Every limit has a value: none is missing.
     let rulings = change::judge(&changes, true, limit).unwrap_or_default();
@@ -34,17 +30,6 @@ pub fn diff(old: &Report, new: &Report) -> Diff {
         rulings: rulings.iter().map(ruling).collect(),
         changes: changes.iter().map(report::change_record).collect(),
     }
-}
-
-/// The limits of change management: the older record's, over those of `standard`.
-fn rules(old: &Report) -> BTreeMap<String, Value> {
-    let [(name, text), _] = shipped_policies();
-    let standard = declare::parse_policy(name, text, Path::new("."));
-    let shipped = standard.iter().flat_map(declare::Policy::limits);
-    let shipped = shipped.map(|(check, key, value)| (check.to_owned(), key.to_owned(), value));
-    let recorded = old.policy.limits.iter().map(|limit| (limit.check.clone(), limit.key.clone(), limit.value.clone()));
-    let all = shipped.chain(recorded).filter(|(check, ..)| check == CHECK);
-    all.map(|(_, key, value)| (key, value)).collect()
 }
 
 fn status(ruling: &Ruling) -> Status {

@@ -11,17 +11,18 @@ mod people;
 mod record;
 mod refits;
 mod robustness;
+mod rules;
 mod subgroups;
 mod training;
 
 pub use diff::diff;
 pub use training::{RowWeights, row_weights};
 
-use crate::change::State;
+use crate::change::{Frozen, State};
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
-use crate::logs::{self, Duplicates, Log, LogFile, Progress};
+use crate::logs::{self, Duplicates, Exclusion, Log, LogFile, Progress};
 use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
@@ -78,6 +79,8 @@ pub struct Baseline {
 pub struct Against<'a> {
     /// An earlier audit.
     pub baseline: Option<&'a Baseline>,
+    /// A protocol that was signed before labels were seen, its signature verified.
+    pub protocol: Option<&'a Frozen>,
     /// The folder that keeps finished fits of candidates, so that a run that was cut off goes on; kept nowhere without.
     pub checkpoints: Option<&'a Path>,
 }
@@ -120,7 +123,8 @@ pub fn audit_against(
             (None, collected, files)
         }
     };
-    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans } };
+    let withheld = collected.statistics.excluded_for(Exclusion::Withheld);
+    let basis = if log.is_some() { Basis::Rows } else { Basis::Statistics { scans: collected.scans, withheld } };
     let Declaration { audit, regime, policy, .. } = declaration;
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
@@ -138,6 +142,9 @@ pub fn audit_against(
     });
     let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
     let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let departures = against.protocol.map(|frozen| {
+        (frozen, change::departures(frozen, &regime.declared, &policy.declared(), &audit.evaluation(), as_of))
+    });
     let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
     let coarsenings = coarsenings
         .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
@@ -156,6 +163,7 @@ pub fn audit_against(
         calibration: calibration.as_ref(),
         groups: groups.as_ref(),
         changes: None,
+        protocol: departures.as_ref().map(|(frozen, departures)| (*frozen, departures.as_slice())),
         comparisons: comparisons.as_ref(),
         pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
@@ -175,7 +183,8 @@ pub fn audit_against(
         change::compare(&report::state(&baseline.report), &so_far)
     });
     evidence.changes = changes.as_deref();
-    let judgement = verdict::judge(&evidence, policy);
+    let standing = rules::standing(policy, against);
+    let judgement = verdict::judge(&evidence, &standing);
     let report = record(&evidence, &judgement);
     let policies = refits::artefacts(declaration, log.as_ref(), &refits);
     Ok(Audited { report, statistics: collected, policies })

@@ -24,7 +24,9 @@ pub(super) fn record(
     let Declaration { audit, regime, policy, settings } = declaration;
     let from_statistics = match evidence.basis {
         Basis::Rows => None,
-        Basis::Statistics { scans } => Some(report::StatisticsRecord { scans, sources: sources(collected).collect() }),
+        Basis::Statistics { scans, withheld } => {
+            Some(report::StatisticsRecord { scans, withheld, sources: sources(collected).collect() })
+        }
     };
     let (label_model, label_model_note) = assumptions::label_model(evidence);
     Report {
@@ -61,6 +63,12 @@ pub(super) fn record(
         },
         inputs: inputs(declaration, collected, files, against),
         baseline: against.baseline.map(|baseline| baseline_record(baseline, evidence.changes.unwrap_or_default())),
+        protocol: evidence.protocol.map(|(frozen, departures)| report::ProtocolRecord {
+            sha256: frozen.sha256.clone(),
+            signed: frozen.time.clone(),
+            key: frozen.key.clone(),
+            departures: departures.iter().map(report::change_record).collect(),
+        }),
         from_statistics,
         rows: rows(evidence),
         weights: evidence.weights.summary.as_ref().map(|summary| weights(summary, evidence.weights, clipping)),
@@ -101,7 +109,8 @@ fn command(declaration: &Declaration, files: &[report::Input], evidence: &Eviden
     let statistics = if files.is_empty() { String::new() } else { format!(" --from-statistics{names}") };
     let audit = file_name(&declaration.audit.source.name);
     let baseline = against.baseline.map_or(String::new(), |record| format!(" --baseline {}", shell_word(&record.name)));
-    format!("counterweight audit {audit}{statistics}{baseline} --as-of {}{settings}", evidence.as_of)
+    let protocol = against.protocol.map_or(String::new(), |frozen| format!(" --protocol {}", shell_word(&frozen.name)));
+    format!("counterweight audit {audit}{statistics}{baseline}{protocol} --as-of {}{settings}", evidence.as_of)
 }
 
 /// A name as one word of a POSIX shell.
@@ -226,6 +235,13 @@ fn inputs(
         bytes: baseline.bytes,
         rows: None,
     }));
+    inputs.extend(against.protocol.map(|frozen| report::Input {
+        role: "protocol".to_owned(),
+        name: frozen.name.clone(),
+        sha256: frozen.sha256.clone(),
+        bytes: frozen.bytes,
+        rows: None,
+    }));
     inputs
 }
 
@@ -250,7 +266,10 @@ fn rows(evidence: &Evidence) -> report::Rows {
         audited: statistics.audited(),
         excluded: Exclusion::ALL
             .into_iter()
-            .map(|reason| (reason.name().to_owned(), statistics.excluded_for(reason)))
+            .map(|reason| (reason, statistics.excluded_for(reason)))
+            // No scan withholds: only statistics do, where they were asked to.
+            .filter(|(reason, rows)| *reason != Exclusion::Withheld || *rows > 0)
+            .map(|(reason, rows)| (reason.name().to_owned(), rows))
             .collect(),
         labels: labels.into_iter().map(|(label, n)| (label.to_owned(), n)).collect(),
         mechanisms: statistics

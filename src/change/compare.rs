@@ -26,6 +26,7 @@ pub fn compare(old: &State, new: &State) -> Vec<Change> {
         checks(old, new, &mut changes);
     }
     candidates(old, new, &mut changes);
+    comparisons(old, new, &mut changes);
     changes
 }
 
@@ -428,5 +429,22 @@ fn candidates(old: &State, new: &State, changes: &mut Vec<Change>) {
                 changes.push(change(About::Candidates, format!("{name}, {what}"), None, None, Kind::Noted));
             }
         }
+    }
+}
+
+/// A standing that is worse than it was counts where results are compared at all.
+fn comparisons(old: &State, new: &State, changes: &mut Vec<Change>) {
+    let results = old.results.is_some() && new.results.is_some();
+    for name in keys(&old.comparisons, &new.comparisons) {
+        let (Some(before), Some(after)) = (old.comparisons.get(name), new.comparisons.get(name)) else { continue };
+        if before.standing != after.standing {
+            let worse = results && after.standing < before.standing;
+            let kind = if worse { Kind::Worsened } else { Kind::Noted };
+            let (was, is) = (Some(json!(before.standing.name())), Some(json!(after.standing.name())));
+            changes.push(change(About::Candidates, format!("{name}, under the target"), was, is, kind));
+        }
+        let mut moved = Vec::new();
+        numbers(About::Candidates, &before.numbers, &after.numbers, &mut moved);
+        changes.extend(moved.into_iter().map(|change| Change { item: format!("{name}, {}", change.item), ..change }));
     }
 }

@@ -1,6 +1,7 @@
 //! One audit held against an earlier one: what changed, and which changes the policy lets pass.
 //!
-//! Owns: the state of an audit as plain data, the comparison of two states, the rules of change management.
+//! Owns: the state of an audit as plain data, the comparison of two states, the rules of change management; what an audit
+//! does otherwise than a protocol that was signed before.
 //! Must never: read files, word a report, or know where a state comes from. `counterweight diff` and the check
 //! `change-management` both go through [`compare`] and [`judge`].
 //!
@@ -8,12 +9,14 @@
 //! a declared p_T that changes is versioned.
 
 mod compare;
+mod protocol;
 mod rules;
 mod state;
 
 pub use compare::compare;
+pub use protocol::{Frozen, departures};
 pub use rules::{RULES, Rule, Ruling, judge};
-pub use state::{Candidate, Check, Direction, Mechanism, Results, State};
+pub use state::{Candidate, Check, Comparison, Direction, Mechanism, Results, Standing, State};
 
 use serde_json::Value;
 
@@ -59,6 +62,10 @@ pub enum About {
     Checks,
     /// Candidates.
     Candidates,
+    /// How an audit document evaluates.
+    Evaluation,
+    /// A signed protocol itself.
+    Protocol,
 }
 
 impl About {
@@ -76,6 +83,8 @@ impl About {
             About::Inputs => "inputs",
             About::Checks => "checks",
             About::Candidates => "candidates",
+            About::Evaluation => "evaluation",
+            About::Protocol => "protocol",
         }
     }
 }

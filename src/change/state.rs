@@ -55,6 +55,8 @@ pub struct State {
     pub inputs: BTreeMap<String, String>,
     /// Candidates, by name.
     pub candidates: BTreeMap<String, Candidate>,
+    /// Challengers against incumbents, by `challenger against incumbent`.
+    pub comparisons: BTreeMap<String, Comparison>,
     /// The checks' results and the verdict; `None` while an audit is being made.
     pub results: Option<Results>,
 }
@@ -71,6 +73,51 @@ pub struct Mechanism {
 pub struct Candidate {
     /// Estimates by name.
     pub estimates: BTreeMap<String, f64>,
+}
+
+/// A challenger against an incumbent, by what the record says of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Comparison {
+    /// Differences and tipping points by name.
+    pub numbers: BTreeMap<String, f64>,
+    /// What the interval of the target difference says.
+    pub standing: Standing,
+}
+
+/// How a challenger stands against an incumbent under the target; a later one is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Standing {
+    /// There is no interval.
+    #[default]
+    Unknown,
+    /// The interval lies below zero.
+    Trails,
+    /// The interval holds zero.
+    Undecided,
+    /// The interval lies above zero.
+    Leads,
+}
+
+impl Standing {
+    /// What an interval says.
+    pub fn of(interval: Option<[f64; 2]>) -> Standing {
+        match interval {
+            Some([low, _]) if low > 0.0 => Standing::Leads,
+            Some([_, high]) if high < 0.0 => Standing::Trails,
+            Some(_) => Standing::Undecided,
+            None => Standing::Unknown,
+        }
+    }
+
+    /// The word in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Standing::Unknown => "unknown",
+            Standing::Trails => "trails",
+            Standing::Undecided => "undecided",
+            Standing::Leads => "leads",
+        }
+    }
 }
 
 /// Which side of a limit is inside.

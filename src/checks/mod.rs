@@ -28,6 +28,7 @@ mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod protocol_deviation;
 mod proxy_coarsening;
 mod proxy_informativeness;
 mod rank_stability;
@@ -44,7 +45,7 @@ mod weight_tails;
 pub(crate) use finding::status_of;
 pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermined, at_least, at_most};
 
-use crate::change::Change;
+use crate::change::{Change, Frozen};
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
 use crate::labels::{LabelEvidence, Modelled};
@@ -99,6 +100,8 @@ pub enum Basis {
     Statistics {
         /// How many scans they come from.
         scans: u64,
+        /// Rows of cells that the statistics withhold.
+        withheld: u64,
     },
 }
 
@@ -125,6 +128,8 @@ pub struct Evidence<'a> {
     pub groups: Option<&'a Groups>,
     /// What changed since the baseline, the results of checks left out; `None` without a baseline.
     pub changes: Option<&'a [Change]>,
+    /// The protocol that the audit is held against, and every departure from it; `None` without one.
+    pub protocol: Option<(&'a Frozen, &'a [Change])>,
     /// The rows that candidates are judged on; `None` where no candidate is declared, and where the rows are not there.
     pub comparisons: Option<&'a Comparisons>,
     /// The candidates that were to be fitted, in the order declared.
@@ -144,9 +149,10 @@ pub struct Evidence<'a> {
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 35] = [
+pub static CHECKS: [&Check; 36] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
+    &protocol_deviation::CHECK,
     &required_fields::CHECK,
     &propensity_completeness::CHECK,
     &propensity_calibration::CHECK,
@@ -198,13 +204,13 @@ pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding 
     let finding = (check.run)(evidence, &limits).unwrap_or_else(Finding::from);
     match evidence.basis {
         Basis::Rows => finding,
-        Basis::Statistics { scans } => without_rows(check, finding, scans),
+        Basis::Statistics { scans, withheld } => without_rows(check, finding, scans, withheld),
     }
 }
 
 /// What is left of a finding that was made from statistics: what fails, fails; what the log does not carry, rows would not
 /// add; anything else that the rows could change is undetermined.
-fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
+fn without_rows(check: &Check, finding: Finding, scans: u64, withheld: u64) -> Finding {
     let settled = finding.status == Status::Fail || finding.status == Status::NotApplicable;
     let not_logged = finding.status == Status::Undetermined && finding.not_logged;
     if settled || not_logged {
@@ -213,10 +219,42 @@ fn without_rows(check: &Check, finding: Finding, scans: u64) -> Finding {
     if check.needs.contains(&Need::SecondScan) {
         return Finding::from(needs_rows(finding.measures));
     }
+    if withheld > 0 && finding.status != Status::Undetermined && !OF_THE_WHOLE_LOG.contains(&check.id) {
+        return Finding::from(without_small_cells(finding, withheld));
+    }
     if scans > 1 && finding.status != Status::Undetermined && check.needs.contains(&Need::OneScan) {
         return Finding::from(between_scans(finding, scans));
     }
     finding
+}
+
+/// The checks that look at the documents, or at counts of the whole log, which withheld cells are part of. Every other check could
+/// come out worse with the cells that are not there.
+const OF_THE_WHOLE_LOG: [&str; 8] = [
+    "regime-declaration",
+    "protocol-deviation",
+    "required-fields",
+    "propensity-completeness",
+    "generator-balance",
+    "mechanism-provenance",
+    "logging-overlap",
+    "covariate-completeness",
+];
+
+/// What looks well in the cells that are there.
+fn without_small_cells(finding: Finding, withheld: u64) -> Undetermined {
+    let mut measures = finding.measures;
+    measures.push(Measure::fault("rows of cells that the statistics withhold", withheld, Crossed::Nothing));
+    Undetermined {
+        message: format!(
+            "in the cells that are there: {}; {withheld} rows lie in cells too small to be told, and what they would say is not known",
+            finding.message
+        ),
+        remedy: "audit the rows, without --from-statistics, or statistics that were kept with a lower statistics.min_cell_rows"
+            .to_owned(),
+        not_logged: false,
+        measures,
+    }
 }
 
 fn needs_rows(measures: Vec<Measure>) -> Undetermined {

@@ -6,8 +6,9 @@ use super::statistics::{keep, refuse_other, relative_to};
 use super::{AuditFormat, Failure, print, use_colour};
 use chrono::{NaiveDate, Utc};
 use counterweight::attest::statement::Resource;
-use counterweight::attest::{self, Signer};
+use counterweight::attest::{self, Signer, VerifyingKey};
 use counterweight::audit::{Against, Audited, Baseline, Input, StatisticsFile};
+use counterweight::change::Frozen;
 use counterweight::declare::Declaration;
 use counterweight::logs::{ColumnData, Progress, parquet_bytes};
 use counterweight::refit::Artefact;
@@ -38,6 +39,8 @@ pub(crate) struct AuditOptions {
     pub(crate) signer_cmd: Option<String>,
     /// The record of an earlier audit to be held against.
     pub(crate) baseline: Option<PathBuf>,
+    /// A protocol that was signed before, and the keys of which one must have signed it.
+    pub(crate) protocol: Option<(PathBuf, Vec<PathBuf>)>,
     /// The folder that keeps finished fits of candidates, if any does.
     pub(crate) resume: Option<PathBuf>,
     /// Whether to write the rows' weights.
@@ -68,17 +71,19 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     // Before the long part, so that what cannot be signed is known at once.
     let artifacts = if signer.is_some() { attest::artifacts(&declaration.audit).map_err(failed)? } else { Vec::new() };
     let baseline = options.baseline.as_ref().map(|path| read_baseline(folder, path)).transpose()?;
+    let protocol = options.protocol.as_ref().map(|(path, keys)| read_protocol(folder, path, keys)).transpose()?;
     if options.weights && !files.is_empty() {
         return Err(Failure("error: --weights needs the rows, and --from-statistics has none".to_owned()));
     }
     if let Some(path) = &options.resume {
         std::fs::create_dir_all(path).map_err(|error| Failure(format!("error: {}: {error}", path.display())))?;
     }
-    let against = Against { baseline: baseline.as_ref(), checkpoints: options.resume.as_deref() };
+    let against =
+        Against { baseline: baseline.as_ref(), protocol: protocol.as_ref(), checkpoints: options.resume.as_deref() };
     let audited = counterweight::audit::audit_against(&declaration, input, against, as_of, progress)?;
     let mut kept = Vec::new();
     if let Some(path) = &options.statistics {
-        keep(&audited.statistics, path)?;
+        keep(&audited.statistics, declaration.audit.min_cell_rows, path)?;
         let sha256 = counterweight::logs::digest(path).map_err(|error| Failure(format!("error: {error}")))?;
         kept.push(Resource::new(&relative_to(folder, path), &sha256));
     }
@@ -166,6 +171,16 @@ fn read_baseline(folder: &Path, path: &Path) -> Result<Baseline, Failure> {
     let sha256 = counterweight::logs::digest(&path).map_err(unreadable)?;
     let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
     Ok(Baseline { name: relative_to(folder, &path), sha256, bytes, report })
+}
+
+/// Reads a protocol, which one of the given keys must have signed.
+fn read_protocol(folder: &Path, path: &Path, keys: &[PathBuf]) -> Result<Frozen, Failure> {
+    let keys: Vec<VerifyingKey> = keys
+        .iter()
+        .map(|key| VerifyingKey::read(key).map_err(|error| Failure(format!("error: {error}"))))
+        .collect::<Result<_, _>>()?;
+    attest::read_protocol(path, &relative_to(folder, path), &keys)
+        .map_err(|error| Failure(format!("error: {}: {error}", path.display())))
 }
 
 fn beside(audit: &Path) -> PathBuf {

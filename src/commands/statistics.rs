@@ -30,10 +30,10 @@ pub(crate) fn statistics(options: &StatisticsOptions) -> Result<u8, Failure> {
     }
     let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
     let collected = counterweight::audit::collect(&declaration, progress)?;
-    keep(&collected, &options.out)?;
+    let withheld = keep(&collected, declaration.audit.min_cell_rows, &options.out)?;
     if !options.quiet {
         let (rows, cells) = (collected.statistics.rows_read, collected.statistics.cells.len());
-        print(&format!("Statistics: {} ({rows} rows, {cells} cells)\n", options.out.display()))?;
+        print(&format!("Statistics: {} ({rows} rows, {cells} cells{withheld})\n", options.out.display()))?;
     }
     Ok(0)
 }
@@ -49,11 +49,16 @@ pub(super) fn refuse_other(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the statistics, over other statistics at most.
-pub(super) fn keep(collected: &Collected, out: &Path) -> Result<(), Failure> {
+/// Writes the statistics, over other statistics at most. Cells of fewer than `min` rows are withheld; gives how many, in words.
+pub(super) fn keep(collected: &Collected, min: Option<u64>, out: &Path) -> Result<String, Failure> {
     refuse_other(out)?;
-    statistics::write(collected, out)?;
-    Ok(())
+    let Some(min) = min else {
+        statistics::write(collected, out)?;
+        return Ok(String::new());
+    };
+    let (kept, cells) = collected.clone().withhold(min);
+    statistics::write(&kept, out)?;
+    Ok(format!(", of which {cells} with fewer than {min} rows are withheld"))
 }
 
 /// A path on the command line, which is relative to the working folder, as it would be written in a document in `folder`:

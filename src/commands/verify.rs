@@ -107,7 +107,7 @@ fn regime(path: &Path) -> Result<Regime, Failure> {
 }
 
 /// A policy file, or a shipped policy by its name.
-fn policy(path: &Path) -> Result<Policy, Failure> {
+pub(super) fn policy(path: &Path) -> Result<Policy, Failure> {
     let name = path.display().to_string();
     let shipped = declare::shipped_policies().into_iter().find(|(shipped, _)| *shipped == name);
     if let Some((shipped, text)) = shipped.filter(|_| !path.exists()) {
@@ -117,7 +117,7 @@ fn policy(path: &Path) -> Result<Policy, Failure> {
     Ok(declare::parse_policy(&name, &read(path)?, folder)?)
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure(format!("error: cannot read {}: {error}", path.display())))
 }
 

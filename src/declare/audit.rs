@@ -6,6 +6,7 @@ use super::regime::texts;
 use super::shape::{DocumentKind, Range, Shape, either, fields, list, may, must, positive, schema_field, word};
 use super::yaml::{Entry, Node};
 use super::{Source, prose};
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -44,6 +45,8 @@ pub struct Audit {
     pub reference: Option<LogProbabilities>,
     /// The candidate policies.
     pub candidates: Vec<Candidate>,
+    /// Cells with fewer audited rows are withheld from statistics files; `None` where all are kept.
+    pub min_cell_rows: Option<u64>,
     /// Roles whose raw identifiers the report may show (`report: {identify: [annotator]}`).
     pub identify: Vec<Role>,
 }
@@ -310,6 +313,80 @@ pub struct Fit {
     pub seed: u64,
 }
 
+impl Audit {
+    /// How the document evaluates, with defaults: what a protocol fixes before labels are seen. Where files lie, and what the
+    /// report may show, is no part of it.
+    pub fn evaluation(&self) -> Json {
+        let LogSpec {
+            path: _,
+            preset,
+            columns,
+            log_propensity_parts,
+            chosen,
+            labels,
+            cluster,
+            responses,
+            target_sample,
+            selection,
+        } = &self.logs;
+        let columns: BTreeMap<&str, &String> = columns.iter().map(|(role, column)| (role.name(), column)).collect();
+        let labels = labels
+            .as_ref()
+            .map(|words| json!({"a": words.a, "b": words.b, "tie": words.tie, "abstain": words.abstain}));
+        let candidates: BTreeMap<&str, Json> =
+            self.candidates.iter().map(|candidate| (candidate.name.as_str(), candidate_json(candidate))).collect();
+        json!({
+            "preset": preset.name(),
+            "columns": columns,
+            "log_propensity_parts": log_propensity_parts,
+            "chosen_and_rejected": chosen,
+            "labels": labels,
+            "cluster": cluster,
+            "selection": selection,
+            "responses": responses.is_some(),
+            "target_sample": target_sample.is_some(),
+            "reference": self.reference.as_ref().map(log_probabilities_json),
+            "candidates": candidates,
+        })
+    }
+}
+
+/// Every field is named, so that a new one cannot be left out of what a protocol fixes.
+fn log_probabilities_json(source: &LogProbabilities) -> Json {
+    let LogProbabilities { log, responses, tokens } = source;
+    json!({"log": log, "responses": responses, "tokens": tokens})
+}
+
+fn candidate_json(candidate: &Candidate) -> Json {
+    let Candidate { name: _, incumbent, beta, log_probabilities, fit, artifact } = candidate;
+    json!({
+        "role": if *incumbent { "incumbent" } else { "challenger" },
+        "beta": beta,
+        "log_probabilities": log_probabilities.as_ref().map(log_probabilities_json),
+        "fit": fit.as_ref().map(fit_json),
+        "artifact": artifact,
+    })
+}
+
+fn fit_json(fit: &Fit) -> Json {
+    let Fit { model, hidden, steps, features, objective, lambda, smoothing, folds, seed } = fit;
+    let features = features.as_ref().map(|features| match features {
+        Features::Columns { a, b } => json!({"a": a, "b": b}),
+        Features::Text { columns, size } => json!({"text": columns, "size": size}),
+    });
+    json!({
+        "model": model,
+        "hidden": hidden,
+        "steps": steps,
+        "features": features,
+        "objective": objective,
+        "lambda": lambda,
+        "smoothing": smoothing,
+        "folds": folds,
+        "seed": seed,
+    })
+}
+
 // ---- Shape ----
 
 /// The shape of audit documents.
@@ -325,6 +402,15 @@ pub(super) fn shape() -> Shape {
         must("logs", logs_shape(), "Which logs, and how to read them.", "logs: {path: logs.parquet}"),
         may("reference", fields(log_probability_fields()), "The reference policy's log-probability columns."),
         may("candidates", list(candidate_shape(), 0), "The candidate policies."),
+        may(
+            "statistics",
+            fields(vec![may(
+                "min_cell_rows",
+                Shape::Integer(1),
+                "Cells with fewer audited rows are withheld from statistics files.",
+            )]),
+            "What statistics files may tell.",
+        ),
         may(
             "report",
             fields(vec![may("identify", list(role_shape(), 0), "Roles whose raw identifiers the report may show.")]),
@@ -460,6 +546,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
     let candidates = read_candidates(root, findings);
     let identify = root.get("report").and_then(|report| report.node.get("identify"));
     let identify = identify.map_or(&[][..], |entry| entry.node.items());
+    let statistics = root.get("statistics").map(|entry| &entry.node);
     Some(Audit {
         source: source.clone(),
         folder: folder.to_owned(),
@@ -468,6 +555,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
         logs: logs?,
         reference: read_reference(root, findings),
         candidates,
+        min_cell_rows: statistics.and_then(|node| node.get("min_cell_rows")?.node.integer()),
         identify: identify.iter().filter_map(|item| Role::from_name(item.text()?)).collect(),
     })
 }

@@ -7,6 +7,7 @@
 
 mod audit;
 mod canonical;
+mod lint;
 mod policy;
 mod preset;
 mod problem;
@@ -17,6 +18,7 @@ mod yaml;
 
 pub use audit::{Audit, Candidate, Features, Fit, LabelWords, LogProbabilities, LogSpec, Role};
 pub use canonical::canonical_json;
+pub use lint::{Lint, Step, lint_regime, regimes_beside};
 pub use policy::{
     Cap, CapAt, CheckPolicy, Coarsening, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies,
 };

@@ -870,6 +870,11 @@ fn coarsening_json(coarsening: &Coarsening) -> Json {
 }
 
 impl Policy {
+    /// The resolved content, in the form that the fingerprint covers.
+    pub fn declared(&self) -> Json {
+        resolved(self)
+    }
+
     /// Every severity and limit by check and key, as JSON: numbers, words, lists of them.
     pub fn limits(&self) -> impl Iterator<Item = (&str, &str, Json)> {
         self.checks.iter().flat_map(|(id, check)| {

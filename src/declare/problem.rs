@@ -167,7 +167,27 @@ impl std::error::Error for Problems {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&wrapped("error: ", &self.message))?;
+        self.write(f, "error: ")
+    }
+}
+
+/// A problem that keeps nothing from going on.
+struct Warning<'p>(&'p Problem);
+
+impl fmt::Display for Warning<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, "warning: ")
+    }
+}
+
+impl Problem {
+    /// The same as a warning, to be shown.
+    pub fn as_warning(&self) -> impl fmt::Display + '_ {
+        Warning(self)
+    }
+
+    fn write(&self, f: &mut fmt::Formatter<'_>, prefix: &str) -> fmt::Result {
+        f.write_str(&wrapped(prefix, &self.message))?;
         let gutter = self.position.map_or(1, |(line, _)| line.to_string().len());
         let file = visible(&self.file);
         match self.position {

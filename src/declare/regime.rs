@@ -28,6 +28,8 @@ pub struct Regime {
     pub source: Source,
     /// SHA-256 of the RFC 8785 JSON of the validated declaration: comments and key order do not matter, content does.
     pub fingerprint: String,
+    /// The content with its defaults, in the form that the fingerprint covers.
+    pub declared: Json,
     /// The regime's name.
     pub name: String,
     /// The regime's semantic version.
@@ -337,6 +339,7 @@ pub(super) fn read(source: &Source, root: &Node, findings: &mut Findings<'_>) ->
     let mut regime = Regime {
         source: source.clone(),
         fingerprint: String::new(),
+        declared: Json::Null,
         name: text("name")?,
         version: version?,
         effective: root.get("effective")?.node.text().and_then(shape::date)?,
@@ -352,7 +355,8 @@ pub(super) fn read(source: &Source, root: &Node, findings: &mut Findings<'_>) ->
         critical: critical?,
         draft: root.get("draft").and_then(|entry| entry.node.flag()).unwrap_or(false),
     };
-    regime.fingerprint = fingerprint(&declared(&regime, target.declared));
+    regime.declared = declared(&regime, target.declared);
+    regime.fingerprint = fingerprint(&regime.declared);
     Some(regime)
 }
 

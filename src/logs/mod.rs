@@ -176,11 +176,13 @@ pub enum Exclusion {
     InvalidTargetPropensity,
     /// An inclusion probability is mapped and is missing, not finite or not in (0, 1], or the ratio over it overflows.
     InvalidInclusion,
+    /// Its cell is below the size that statistics are kept of: the row was audited, and the statistics do not tell what it was.
+    Withheld,
 }
 
 impl Exclusion {
     /// Every reason, in the order in which they are tried.
-    pub const ALL: [Exclusion; 10] = [
+    pub const ALL: [Exclusion; 11] = [
         Exclusion::DuplicateId,
         Exclusion::MissingCovariate,
         Exclusion::MissingLabel,
@@ -191,6 +193,7 @@ impl Exclusion {
         Exclusion::PropensityAboveOne,
         Exclusion::InvalidTargetPropensity,
         Exclusion::InvalidInclusion,
+        Exclusion::Withheld,
     ];
 
     /// The reason with this name.
@@ -211,6 +214,7 @@ impl Exclusion {
             Exclusion::PropensityAboveOne => "propensity_above_one",
             Exclusion::InvalidTargetPropensity => "invalid_target_propensity",
             Exclusion::InvalidInclusion => "invalid_inclusion",
+            Exclusion::Withheld => "withheld",
         }
     }
 }

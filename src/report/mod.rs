@@ -40,7 +40,7 @@ pub use github::github;
 pub use json::{from_json, to_json};
 pub use junit::junit;
 pub use record::*;
-pub use render::{Form, RenderError, SHORT_LIMIT, html, markdown, short_markdown};
+pub use render::{Form, RenderError, SHORT_LIMIT, html, markdown, short_markdown, signature};
 pub use sarif::sarif;
 pub use state::{change_record, state};
 pub use summary::summary_text;

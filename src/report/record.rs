@@ -49,6 +49,9 @@ pub struct Report {
     /// The record of an earlier audit that this one was held against, and what changed since; null without `--baseline`.
     #[serde(default)]
     pub baseline: Option<BaselineRecord>,
+    /// The protocol that was signed before labels were seen, and every departure from it; null without `--protocol`.
+    #[serde(default)]
+    pub protocol: Option<ProtocolRecord>,
     /// Set when the audit was made from statistics files, not from the rows.
     pub from_statistics: Option<StatisticsRecord>,
     /// What became of every row.
@@ -353,7 +356,7 @@ pub struct AuditRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// `audit`, `regime`, `policy`, `log`, `responses`, `statistics` or `baseline`.
+    /// `audit`, `regime`, `policy`, `log`, `responses`, `statistics`, `baseline` or `protocol`.
     pub role: String,
     /// The path as written.
     pub name: String,
@@ -383,11 +386,27 @@ pub struct BaselineRecord {
     pub changes: Vec<ChangeRecord>,
 }
 
+/// A protocol that was signed before labels were seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProtocolRecord {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// When it was signed, RFC 3339 in UTC, by the signer's clock.
+    pub signed: String,
+    /// The fingerprint of the key that signed it: SHA-256 of the DER public key, in hexadecimal. Whoever audited was given it
+    /// another way, and the signature held.
+    pub key: String,
+    /// What is audited otherwise than it says, each with the value there and here.
+    pub departures: Vec<ChangeRecord>,
+}
+
 /// One difference between two audits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRecord {
-    /// `verdict`, `regime`, `policy`, `waivers`, `mechanisms`, `rows`, `cells`, `weights`, `inputs`, `checks` or `candidates`.
+    /// `verdict`, `regime`, `policy`, `waivers`, `mechanisms`, `rows`, `cells`, `weights`, `inputs`, `checks` or `candidates`;
+    /// of a protocol `regime`, `policy`, `evaluation` or `protocol`.
     pub about: String,
     /// What changed.
     pub item: String,
@@ -405,6 +424,9 @@ pub struct ChangeRecord {
 pub struct StatisticsRecord {
     /// How many scans they come from. Copies of a row were looked for within each, not between them.
     pub scans: u64,
+    /// Rows of cells below the size that the statistics were to be kept of: nothing but their number is known.
+    #[serde(default)]
+    pub withheld: u64,
     /// The files that were scanned.
     pub sources: Vec<Input>,
 }

@@ -26,7 +26,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
-const SECTIONS: [Section; 20] = [
+const SECTIONS: [Section; 21] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
@@ -62,6 +62,7 @@ const SECTIONS: [Section; 20] = [
         title: "Changes since the baseline",
         template: include_str!("../../templates/changes.md"),
     },
+    Section { id: "protocol", title: "Protocol", template: include_str!("../../templates/protocol.md") },
     Section { id: "waivers", title: "Waivers", template: include_str!("../../templates/waivers.md") },
     Section {
         id: "monitoring",
@@ -199,7 +200,16 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_function("section", |id: &str| numbered(id).map(|(number, _)| number));
     templates.add_function("heading", |id: &str| numbered(id).map(|(_, heading)| safe(format!("## {heading}"))));
     templates.add_global("sections", contents());
+    templates.add_global("signature", safe(signature().to_owned()));
     Ok(templates)
+}
+
+/// What a signature means and what it does not: the words of docs/attestation.md, so that there is one source of them.
+pub fn signature() -> &'static str {
+    const PAGE: &str = include_str!("../../docs/attestation.md");
+    const HEADING: &str = "## What a signature means, and what it does not";
+    let after = PAGE.split_once(HEADING).map_or("", |(_, after)| after);
+    after.split_once("\n## ").map_or("", |(section, _)| section).trim()
 }
 
 /// A section's number and its numbered title.

@@ -1,8 +1,10 @@
 //! The record as the state that comparisons of audits work on.
 
 use super::format;
-use super::record::{ChangeRecord, CheckRecord, MechanismRecord, Report, Status, Verdict, WaiverRecord};
-use crate::change::{Candidate, Change, Check, Direction, Mechanism, RULES, Results, State};
+use super::record::{
+    ChangeRecord, CheckRecord, ComparisonRecord, MechanismRecord, Report, ScoresRecord, Status, Verdict, WaiverRecord,
+};
+use crate::change::{Candidate, Change, Check, Comparison, Direction, Mechanism, RULES, Results, Standing, State};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -47,10 +49,11 @@ pub fn state(report: &Report) -> State {
         inputs: report
             .inputs
             .iter()
-            .filter(|input| input.role != "baseline")
+            .filter(|input| !["baseline", "protocol"].contains(&input.role.as_str()))
             .map(|input| (format!("{} {}", input.role, input.name), input.sha256.clone()))
             .collect(),
-        candidates: report.candidates_declared.iter().map(|name| (name.clone(), Candidate::default())).collect(),
+        candidates: report.candidates_declared.iter().map(|name| (name.clone(), candidate(name, report))).collect(),
+        comparisons: report.comparisons.iter().map(comparison).collect(),
         results: Some(Results {
             verdict: verdict(report.verdict).to_owned(),
             checks: report.checks.iter().map(|record| (record.id.clone(), check(record))).collect(),
@@ -100,6 +103,36 @@ fn weights(report: &Report) -> BTreeMap<String, f64> {
     .chain(labelled)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// A candidate's estimates, under the target and as logged; none where it was not evaluated.
+fn candidate(name: &str, report: &Report) -> Candidate {
+    let Some(record) = report.candidates.iter().find(|candidate| candidate.name == name) else {
+        return Candidate::default();
+    };
+    let of = |scores: &ScoresRecord, whose: &str| {
+        let named = [
+            ("preference accuracy", &scores.preference_accuracy),
+            ("log-loss", &scores.log_loss),
+            ("Brier score", &scores.brier),
+        ];
+        named.map(|(name, estimate)| Some((format!("{whose} {name}"), estimate.as_ref()?.estimate)))
+    };
+    let estimates = of(&record.target, "target").into_iter().chain(of(&record.observed, "logged"));
+    Candidate { estimates: estimates.flatten().collect() }
+}
+
+fn comparison(record: &ComparisonRecord) -> (String, Comparison) {
+    let difference = record.difference.as_ref();
+    let numbers = [
+        ("target difference", difference.map(|own| own.estimate)),
+        ("logged difference", record.observed_difference.as_ref().map(|own| own.estimate)),
+        ("Gamma that overturns it", record.gamma.as_ref().and_then(|own| own.tipping)),
+        ("Lambda that overturns it", record.lambda.as_ref().and_then(|own| own.tipping)),
+    ];
+    let numbers = numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+    let standing = Standing::of(difference.and_then(|own| own.ci));
+    (format!("{} against {}", record.challenger, record.incumbent), Comparison { numbers, standing })
 }
 
 fn check(record: &CheckRecord) -> Check {

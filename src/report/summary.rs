@@ -70,7 +70,11 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(made) = &report.from_statistics {
         let scans =
             if made.scans == 1 { "1 scan".to_owned() } else { format!("{} scans", format::integer(made.scans)) };
-        facts.push(("made from", format!("the statistics of {scans}, not the rows")));
+        let withheld = match made.withheld {
+            0 => String::new(),
+            rows => format!("; {} rows of small cells are withheld", format::integer(rows)),
+        };
+        facts.push(("made from", format!("the statistics of {scans}, not the rows{withheld}")));
     }
     facts.push(("rows", rows_sentence(report)));
     facts.push(("worth", weights_sentence(report)));

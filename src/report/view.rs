@@ -37,6 +37,7 @@ pub(super) struct View<'a> {
     cells: Folded<CellRow<'a>>,
     unsupported: usize,
     changes: Folded<ChangeView<'a>>,
+    departures: Folded<ChangeView<'a>>,
     assumptions: Vec<Assumption>,
     quantiles: Vec<(String, f64)>,
     outside: u64,
@@ -150,6 +151,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         cells: fold(cells.iter().map(|record| CellRow { levels: levels(covariates, &record.cell), record }).collect()),
         unsupported: cells.iter().filter(|cell| is_unsupported(cell)).count(),
         changes: fold(changes(report)),
+        departures: fold(departures(report)),
         assumptions: register(report),
         refits: refits(report),
         quantiles: quantiles(report),
@@ -318,13 +320,17 @@ fn mass<'a>(covariates: &[String], row: &'a ResolvedCell) -> Mass<'a> {
 fn changes(report: &Report) -> Vec<ChangeView<'_>> {
     let mut changes: Vec<&ChangeRecord> = report.baseline.iter().flat_map(|baseline| &baseline.changes).collect();
     changes.sort_by_key(|change| change.rule.is_none());
-    let view = |change: &'_ ChangeRecord| [&change.before, &change.after].map(|value| value_of(change, value.as_ref()));
-    let row = |change| {
-        let [before, after] = view(change);
-        let ChangeRecord { about, item, rule, .. } = change;
-        ChangeView { about, item, before, after, rule: rule.as_deref() }
-    };
-    changes.into_iter().map(row).collect()
+    changes.into_iter().map(change_view).collect()
+}
+
+fn departures(report: &Report) -> Vec<ChangeView<'_>> {
+    report.protocol.iter().flat_map(|protocol| &protocol.departures).map(change_view).collect()
+}
+
+fn change_view(change: &ChangeRecord) -> ChangeView<'_> {
+    let [before, after] = [&change.before, &change.after].map(|value| value_of(change, value.as_ref()));
+    let ChangeRecord { about, item, rule, .. } = change;
+    ChangeView { about, item, before, after, rule: rule.as_deref() }
 }
 
 fn fold<T>(rows: Vec<T>) -> Folded<T> {

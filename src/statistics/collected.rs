@@ -1,8 +1,8 @@
 //! Statistics with where they come from: what a statistics file holds, and which of them may be merged.
 
 use super::{MAX_LEVELS, Statistics};
-use crate::declare::{Audit, LabelWords, Pairs, Problem, Problems, Regime, Role};
-use crate::logs::Duplicates;
+use crate::declare::{Audit, LabelWords, Levels, Pairs, Problem, Problems, Regime, Role};
+use crate::logs::{Duplicates, Exclusion};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many scans may be merged: far beyond use, and low enough that counts of rows cannot overflow.
@@ -117,6 +117,39 @@ pub fn pairs_name(pairs: &Pairs) -> String {
 }
 
 impl Collected {
+    /// The same without the cells of fewer than `min` audited rows (1 at least): of these stays how many rows they have in all,
+    /// under [`Exclusion::Withheld`]. What is counted over the whole log (propensities, mechanisms, generators) stays as it is.
+    /// Also gives how many cells that are.
+    pub fn withhold(mut self, min: u64) -> (Collected, u64) {
+        let statistics = &mut self.statistics;
+        let small: Vec<Levels> = statistics
+            .cells
+            .iter()
+            .filter(|(_, cell)| cell.audited.n < min)
+            .map(|(levels, _)| levels.clone())
+            .chain(statistics.unlabelled.keys().filter(|levels| !statistics.cells.contains_key(*levels)).cloned())
+            .collect();
+        let (mut cells, mut audited, mut unlabelled) = (0, 0, 0);
+        for levels in small {
+            let rows = statistics.cells.get(&levels).map_or(0, |cell| cell.audited.n);
+            let further = statistics.unlabelled.get(&levels).copied().unwrap_or(0);
+            if rows + further == 0 || (rows == 0 && further >= min) {
+                continue;
+            }
+            statistics.cells.remove(&levels);
+            statistics.unlabelled.remove(&levels);
+            (cells, audited, unlabelled) = (cells + 1, audited + rows, unlabelled + further);
+        }
+        if cells > 0 {
+            // Rows that were excluded for want of a label go over: which of the two they were is part of what is withheld.
+            let lost = statistics.excluded.entry(Exclusion::MissingLabel).or_default();
+            *lost = lost.saturating_sub(unlabelled);
+            statistics.excluded.retain(|_, rows| *rows > 0);
+            *statistics.excluded.entry(Exclusion::Withheld).or_default() += audited + unlabelled;
+        }
+        (self, cells)
+    }
+
     /// Merges the statistics of several files, in the order given. The names are what problems call them.
     ///
     /// # Errors

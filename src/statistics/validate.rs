@@ -122,17 +122,23 @@ fn selected(statistics: &Statistics) -> Option<&'static str> {
     missing.is_none_or(|missing| missing > excluded).then_some("more rows lack a label than are excluded for it")
 }
 
+/// The rows that were audited when the statistics were made: those of cells that are withheld since are among them.
+fn audited(statistics: &Statistics) -> u64 {
+    statistics.audited().saturating_add(statistics.excluded_for(Exclusion::Withheld))
+}
+
 fn floors(logged: &LoggedPropensities, statistics: &Statistics) -> Option<&'static str> {
     let floors = || logged.mechanisms.values();
     let valid = statistics.propensities.as_ref().map_or(0, |counts| counts.valid);
-    let rows = total(floors().map(|floor| floor.rows)).filter(|rows| *rows <= statistics.audited().min(valid));
+    let audited = audited(statistics);
+    let rows = total(floors().map(|floor| floor.rows)).filter(|rows| *rows <= audited.min(valid));
     let Some(rows) = rows else { return Some("more propensities are logged than rows are audited") };
     if floors().len() > if logged.too_many { 0 } else { MAX_FLOORS } {
         return Some("more floors are kept than can be");
     }
     let dated = floors().flat_map(|floor| floor.months.values()).map(|(rows, _)| *rows);
     let moments = total(dated.chain([logged.without_time, logged.unreadable_time]));
-    let beyond = if logged.too_many { statistics.audited() } else { rows };
+    let beyond = if logged.too_many { audited } else { rows };
     if moments.is_none_or(|moments| moments > beyond) {
         return Some("more timestamps are counted than rows");
     }
@@ -153,7 +159,7 @@ fn generators(counts: &GeneratorCounts, statistics: &Statistics) -> Option<&'sta
     let of_slot =
         |slot: &std::collections::BTreeMap<String, InversePropensities>| total(slot.values().map(|own| own.rows));
     let uncounted = [&counts.a, &counts.b].into_iter().any(|slot| of_slot(slot) != Some(counts.rows));
-    let beyond = total([counts.rows, counts.missing]).is_none_or(|rows| rows > statistics.audited());
+    let beyond = total([counts.rows, counts.missing]).is_none_or(|rows| rows > audited(statistics));
     if uncounted || beyond || counts.same > counts.rows {
         return Some("the generators' rows do not add up");
     }

@@ -138,6 +138,9 @@ pub fn verify(request: &Request<'_>) -> Verification {
     found.key = signed.key.cloned();
     found.audit = Some(signed.statement.predicate.clone());
     let record = folder::check(&place, &signed, &mut found);
+    if let Some(protocol) = record.as_ref().and_then(|record| record.protocol.as_ref()) {
+        requirements::protocol(protocol, request, &mut found);
+    }
     endorsements::check(&place, &signed, request, &mut found);
     inputs::check(&signed, record.as_ref(), request, &mut found);
     requirements::declarations(&signed.statement.predicate, request, &mut found);

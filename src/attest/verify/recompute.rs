@@ -1,10 +1,13 @@
 //! Auditing again, with the recorded date and settings, and comparing the records.
 
 use super::super::digest_of;
+use super::super::keys::VerifyingKey;
+use super::super::protocol::read_protocol;
 use super::super::statement::{PreferenceAudit, Resource};
 use super::Request;
 use super::inputs::{Folder, plain};
 use crate::audit::{self, Against, Baseline, Input, StatisticsFile};
+use crate::change::Frozen;
 use crate::declare;
 use crate::report::{self, Report};
 use chrono::NaiveDate;
@@ -29,11 +32,11 @@ pub(super) fn check(
     let document = below.find(&signed.audit).ok_or_else(|| {
         format!("the audit document `{name}`, as it was, is not in {}; name its folder with --inputs", place.display())
     })?;
-    let again = again(&document, record, &mut below)?;
+    let again = again(&document, record, &mut below, request.keys)?;
     compare(record, &again)
 }
 
-fn again(document: &Path, record: &Report, below: &mut Folder) -> Result<Report, String> {
+fn again(document: &Path, record: &Report, below: &mut Folder, keys: &[VerifyingKey]) -> Result<Report, String> {
     let failed = |error: declare::Problems| format!("it cannot be audited again: {error}");
     let declaration = declare::load(document, &record.settings).map_err(failed)?;
     let as_of: NaiveDate = record.as_of.parse().map_err(|_| "the record's date is no date".to_owned())?;
@@ -44,7 +47,9 @@ fn again(document: &Path, record: &Report, below: &mut Folder) -> Result<Report,
         .collect::<Result<_, String>>()?;
     let input = if files.is_empty() { Input::Rows } else { Input::Statistics(&files) };
     let baseline = baseline(record, folder, below)?;
-    let against = Against { baseline: baseline.as_ref(), ..Against::default() };
+    let protocol = protocol(record, folder, below, keys)?;
+    // Checkpoints are a matter of speed alone: what they hold is what a fit gives.
+    let against = Against { baseline: baseline.as_ref(), protocol: protocol.as_ref(), checkpoints: None };
     Ok(audit::audit_against(&declaration, input, against, as_of, &()).map_err(failed)?.report)
 }
 
@@ -67,6 +72,19 @@ fn baseline(record: &Report, folder: &Path, below: &mut Folder) -> Result<Option
     let bytes = super::super::read_small(&path, super::MAX_BYTES).map_err(|error| format!("{name}: {error}"))?;
     let report = super::read_record(&bytes).map_err(|why| format!("the baseline `{name}` {why}"))?;
     Ok(Some(Baseline { name: input.name.clone(), sha256: input.sha256.clone(), bytes: input.bytes, report }))
+}
+
+/// The protocol that the audit was held against, if it was: signed by a key that was given for this verification.
+fn protocol(
+    record: &Report,
+    folder: &Path,
+    below: &mut Folder,
+    keys: &[VerifyingKey],
+) -> Result<Option<Frozen>, String> {
+    let Some(input) = record.inputs.iter().find(|input| input.role == "protocol") else { return Ok(None) };
+    let path = locate(input, folder, below)?;
+    let frozen = read_protocol(&path, &input.name, keys);
+    frozen.map(Some).map_err(|error| format!("the protocol `{}`: {error}", input.name.escape_debug()))
 }
 
 fn compare(record: &Report, again: &Report) -> Result<String, String> {

@@ -2,7 +2,7 @@
 
 use super::super::statement::{Declared, PreferenceAudit, result};
 use super::{Request, State, Verification};
-use crate::report::Verdict;
+use crate::report::{ProtocolRecord, Verdict};
 use chrono::{DateTime, NaiveDate, Utc};
 
 /// A signature may be this far ahead of the verifier's clock.
@@ -48,6 +48,22 @@ fn same(signed: &Declared, fingerprint: &str, sha256: &str, what: &str) -> Resul
     }
     let written = if signed.digest.sha256 == sha256 { "" } else { " (the file is written differently)" };
     Ok(format!("{}, fingerprint {fingerprint}{written}", words(signed)))
+}
+
+/// Whose protocol the report says that it was held against.
+pub(super) fn protocol(protocol: &ProtocolRecord, request: &Request<'_>, found: &mut Verification) {
+    let departures = match protocol.departures.len() {
+        0 => "no departure".to_owned(),
+        1 => "1 departure".to_owned(),
+        count => format!("{count} departures"),
+    };
+    let said = format!("signed {} by the key SHA256 {}, {departures}", protocol.signed, protocol.key);
+    let said = said.escape_debug();
+    if request.keys.iter().any(|key| key.fingerprint() == protocol.key) {
+        found.add(State::Holds, "protocol", format!("{said}; that key was given"));
+    } else {
+        found.add(State::Unchecked, "protocol", format!("{said}; that key was not given"));
+    }
 }
 
 /// The verdict, the waivers that it rests on, and the age.

@@ -1,0 +1,122 @@
+//! What an audit does otherwise than the protocol that was signed before it.
+
+use super::{About, Change, Kind};
+use chrono::NaiveDate;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A signed protocol: what was fixed before labels were seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frozen {
+    /// The name that reports show.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The fingerprint of the key that signed it, which whoever audits was given another way.
+    pub key: String,
+    /// When it was signed, RFC 3339 in UTC, by the signer's clock.
+    pub time: String,
+    /// The day of it, in UTC.
+    pub date: NaiveDate,
+    /// The regime's content, with defaults.
+    pub regime: Value,
+    /// The resolved policy's content.
+    pub policy: Value,
+    /// How the audit document evaluates.
+    pub evaluation: Value,
+}
+
+/// Every departure of what is audited from what was frozen. The same content gives none, however it is written.
+pub fn departures(
+    frozen: &Frozen,
+    regime: &Value,
+    policy: &Value,
+    evaluation: &Value,
+    as_of: NaiveDate,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if as_of < frozen.date {
+        changes.push(Change {
+            about: About::Protocol,
+            item: "the audit's date lies before the day on which the protocol was signed".to_owned(),
+            before: Some(Value::from(frozen.date.to_string())),
+            after: Some(Value::from(as_of.to_string())),
+            kind: Kind::Noted,
+            size: 1.0,
+        });
+    }
+    for (about, before, after) in [
+        (About::Regime, &frozen.regime, regime),
+        (About::Policy, &frozen.policy, policy),
+        (About::Evaluation, &frozen.evaluation, evaluation),
+    ] {
+        let count = changes.len();
+        let (whole_before, whole_after) = (before, after);
+        let (before, after) = (leaves(before), leaves(after));
+        let places: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        for place in places {
+            let (was, is) = (before.get(place), after.get(place));
+            if was != is {
+                changes.push(Change {
+                    about,
+                    item: place.clone(),
+                    before: was.map(|value| (*value).clone()),
+                    after: is.map(|value| (*value).clone()),
+                    kind: Kind::Noted,
+                    size: 1.0,
+                });
+            }
+        }
+        // Two places of one name could hide a difference: none is passed over.
+        if changes.len() == count && whole_before != whole_after {
+            changes.push(Change {
+                about,
+                item: "the content".to_owned(),
+                before: None,
+                after: None,
+                kind: Kind::Noted,
+                size: 1.0,
+            });
+        }
+    }
+    changes
+}
+
+/// The values of a document by their place: `checks.cell-support.limits.min_rows`. A list of mappings is gone into, by what
+/// names its items; any other list is one value.
+fn leaves(value: &Value) -> BTreeMap<String, &Value> {
+    let mut found = BTreeMap::new();
+    walk(value, String::new(), &mut found);
+    found
+}
+
+fn walk<'v>(value: &'v Value, place: String, found: &mut BTreeMap<String, &'v Value>) {
+    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+    match value {
+        Value::Object(entries) if !entries.is_empty() => {
+            for (key, item) in entries {
+                walk(item, below(key), found);
+            }
+        }
+        Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_object) => {
+            let names: Vec<Option<String>> = items.iter().map(name_of).collect();
+            let distinct = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+            for (index, (item, name)) in items.iter().zip(names).enumerate() {
+                let name = name.filter(|_| distinct).unwrap_or_else(|| (index + 1).to_string());
+                walk(item, below(&name), found);
+            }
+        }
+        value => {
+            found.insert(place, value);
+        }
+    }
+}
+
+/// What names an item of a list: its id, its name, or its cell.
+fn name_of(item: &Value) -> Option<String> {
+    let text = |key: &str| item.get(key).and_then(Value::as_str).map(str::to_owned);
+    let cell = || Some(item.get("cell")?.to_string());
+    text("id").or_else(|| text("name")).or_else(cell)
+}
