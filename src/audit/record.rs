@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::{Against, Baseline, assumptions, candidates, people, refits};
+use super::{Against, Baseline, assumptions, candidates, people, refits, subgroups};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Preset, Regime, Severity};
@@ -67,6 +67,7 @@ pub(super) fn record(
         concentration: people::concentration(evidence),
         annotators: people::annotators(evidence),
         cells: cells(evidence),
+        subgroups: subgroups::records(evidence),
         unsupported_target_mass: evidence.weights.unsupported_target_mass,
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),

@@ -1,6 +1,8 @@
 //! By what factor would the weights have to be wrong for a challenger's lead to vanish?
 
+use super::candidates::{evaluation, settle, unjudged};
 use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, rows};
+use crate::estimate::IntervalMethod;
 use crate::sensitivity::{Box, LambdaCurve, LambdaSettings, PolicyPair};
 
 pub(super) static CHECK: Check = Check {
@@ -46,9 +48,36 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let first = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
     let others = found.iter().skip(1).filter(|(_, curve)| curve.tipping.is_none());
     let message = super::with_others(first, &others.map(|(pair, _)| super::pair_name(pair)).collect::<Vec<_>>());
-    let mut measures: Vec<Measure> = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_lambda)).collect();
-    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
-    Ok(Finding::from_measures(measures, message, REMEDY))
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (pair, curve) in found {
+        match unresampled(evidence, limits, (pair, curve))? {
+            Some(measure) => unknown.push(measure),
+            None => known.extend(measures(pair, curve, min_lambda)),
+        }
+    }
+    settle(known, unknown, message, REMEDY)
+}
+
+/// Why the bootstrap says nothing about sampling error: rows or clusters are effectively too few, or every row says the same, so that
+/// every sample does. One cluster drawn again and again has no spread at all. `None` where it does.
+fn unresampled(
+    evidence: &Evidence,
+    limits: &Limits,
+    (pair, curve): (&PolicyPair, &LambdaCurve),
+) -> Result<Option<Measure>, Undetermined> {
+    let name = super::pair_name(pair);
+    let of_pair =
+        |(challenger, incumbent): (&String, &String)| *challenger == pair.challenger && *incumbent == pair.incumbent;
+    let mut comparisons = evaluation(evidence)?.comparisons.iter();
+    let Some(own) = comparisons.find(|own| of_pair((&own.challenger, &own.incumbent))) else { return Ok(None) };
+    let estimate = own.difference.as_ref();
+    if let Some(measure) = unjudged(own, estimate, limits, &name)? {
+        return Ok(Some(measure));
+    }
+    let method = estimate.and_then(|own| own.interval).map(|own| own.method);
+    let without_spread = curve.tipping.is_some() && method != Some(IntervalMethod::Student);
+    let measure = || Measure::shown("standard error of the difference", estimate.and_then(|own| own.se));
+    Ok(without_spread.then(|| measure().about(&name).of_rows(curve.rows)))
 }
 
 /// Where the interval holds 0 even at Lambda = 1 (NaN) there is no conclusion to overturn: a warning, so that one weak

@@ -7,7 +7,7 @@
 //! responses file is declared, 8 where both generators are mapped, and 16 for each feature; twice that while the scan's parts
 //! are put together.
 
-use crate::declare::{Audit, Candidate, Levels, LogProbabilities, Problem, Problems, Role};
+use crate::declare::{Audit, Candidate, Features, Levels, LogProbabilities, Problem, Problems, Role};
 use crate::logs::{self, Block, Codes, Label, Lists, Log, Moment, Month, Outcome, Progress, Request, Responses};
 use crate::statistics::groups::Context;
 use crate::weights::Weights;
@@ -173,11 +173,12 @@ pub fn collect(
 ) -> Result<Comparisons, Problems> {
     let plan = Plan::new(log, audit)?;
     let (sums, keys) = (plan.sums(), plan.keys());
-    let lists: Vec<String> = plan.features.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let (lists, texts) = plan.features.as_ref().map(FeatureColumns::wanted).unwrap_or_default();
     let request = Request {
         what: "reading what candidates are judged on",
         sums: &sums,
         lists: &lists,
+        texts: &texts,
         column_keys: &keys,
         further: &[Role::GeneratorA, Role::GeneratorB],
         skip,
@@ -204,7 +205,7 @@ struct Plan<'a> {
     responses: Option<&'a Responses>,
     reference: Option<&'a LogProbabilities>,
     candidates: Vec<(&'a Candidate, &'a LogProbabilities)>,
-    features: Option<(String, String)>,
+    features: Option<FeatureColumns>,
     /// The declared clusters, each a name and a column.
     clusters: Vec<(String, String)>,
     prompt: Option<String>,
@@ -231,7 +232,7 @@ impl<'a> Plan<'a> {
         let plan = Plan {
             responses,
             reference: audit.reference.as_ref(),
-            features: features(log, audit)?,
+            features: feature_columns(log, audit)?,
             clusters,
             prompt: column(Role::Prompt),
             annotator: column(Role::Annotator),
@@ -272,18 +273,59 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The columns of features: those that the fits name, else the roles that the log maps.
-fn features(log: &Log, audit: &Audit) -> Result<Option<(String, String)>, Problems> {
+/// The columns that features are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureColumns {
+    /// Those of response a, one after the other.
+    pub a: Vec<String>,
+    /// Those of response b.
+    pub b: Vec<String>,
+    /// Where they hold texts, into how many numbers these are encoded.
+    pub encoded: Option<usize>,
+}
+
+impl FeatureColumns {
+    /// What a scan has to bring: columns of numbers, and columns of texts with their size.
+    fn wanted(&self) -> (Vec<String>, Vec<(String, usize)>) {
+        let all: BTreeSet<&String> = self.a.iter().chain(&self.b).collect();
+        match self.encoded {
+            None => (all.into_iter().cloned().collect(), Vec::new()),
+            Some(size) => (Vec::new(), all.into_iter().map(|column| (column.clone(), size)).collect()),
+        }
+    }
+}
+
+/// The columns of features: those that the fits name, else the roles that the log maps. `None` where the log has none.
+///
+/// # Errors
+/// Two fits that name different columns; texts that are not there.
+pub fn feature_columns(log: &Log, audit: &Audit) -> Result<Option<FeatureColumns>, Problems> {
     let fits = audit.candidates.iter().filter_map(|candidate| candidate.fit.as_ref());
-    let named: BTreeSet<(String, String)> =
-        fits.clone().filter_map(|fit| fit.features.as_ref()).map(|(a, b)| (log.column(a), log.column(b))).collect();
+    let any_fit = fits.clone().count() > 0;
+    let named: BTreeSet<&Features> = fits.filter_map(|fit| fit.features.as_ref()).collect();
     if named.len() > 1 {
         let message = "two fits name different columns of features";
         return Err(one_problem(&audit.source.name, message, "let all fits of an audit use the same columns"));
     }
-    let mapped = || log.mapped.get(&Role::FeaturesA).cloned().zip(log.mapped.get(&Role::FeaturesB).cloned());
-    let any_fit = fits.count() > 0;
-    Ok(named.into_iter().next().or_else(|| any_fit.then(mapped).flatten()))
+    let mapped = |a: Role, b: Role| log.mapped.get(&a).cloned().zip(log.mapped.get(&b).cloned());
+    let resolved = |columns: &[String]| columns.iter().map(|column| log.column(column)).collect();
+    Ok(match named.into_iter().next() {
+        Some(Features::Columns { a, b }) => Some(FeatureColumns { a: resolved(a), b: resolved(b), encoded: None }),
+        Some(Features::Text { columns, size }) => {
+            let named = columns.as_ref().map(|(a, b)| (log.column(a), log.column(b)));
+            let Some((a, b)) = named.or_else(|| mapped(Role::ResponseA, Role::ResponseB)) else {
+                let message = "features are to be made of the responses' text, and the log's responses are not mapped";
+                let help = "map response_a and response_b under logs.columns, or name the columns as `a` and `b`";
+                return Err(one_problem(&audit.source.name, message, help));
+            };
+            Some(FeatureColumns { a: vec![a], b: vec![b], encoded: usize::try_from(*size).ok() })
+        }
+        None => mapped(Role::FeaturesA, Role::FeaturesB).filter(|_| any_fit).map(|(a, b)| FeatureColumns {
+            a: vec![a],
+            b: vec![b],
+            encoded: None,
+        }),
+    })
 }
 
 fn one_problem(file: &str, message: impl Into<String>, help: &str) -> Problems {
@@ -405,16 +447,18 @@ impl Part {
     }
 
     fn add_features(&mut self, block: &Block, plan: &Plan<'_>, rows: &[usize]) {
-        let (Some(own), Some((a, b))) = (&mut self.comparisons.features, &plan.features) else { return };
-        let (Some(a), Some(b)) = (block.lists.get(a), block.lists.get(b)) else { return };
+        let (Some(own), Some(columns)) = (&mut self.comparisons.features, &plan.features) else { return };
         for row in rows {
-            for (lists, into) in [(a, &mut own.a), (b, &mut own.b)] {
-                let values: &[f64] = Lists::row(lists, *row);
-                if own.width == 0 {
-                    own.width = values.len();
+            for (names, into) in [(&columns.a, &mut own.a), (&columns.b, &mut own.b)] {
+                let before = into.len();
+                for lists in names.iter().filter_map(|name| block.lists.get(name)) {
+                    into.extend_from_slice(Lists::row(lists, *row));
                 }
-                self.ragged |= values.len() != own.width || values.is_empty();
-                into.extend_from_slice(values);
+                let width = into.len() - before;
+                if own.width == 0 {
+                    own.width = width;
+                }
+                self.ragged |= width != own.width || width == 0;
             }
         }
     }

@@ -10,6 +10,7 @@ mod concentration;
 mod information;
 mod masses;
 mod sides;
+mod subgroups;
 mod summary;
 mod tail;
 
@@ -20,6 +21,7 @@ pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share}
 pub use information::{Information, information};
 pub use masses::{against_table, p_value_of_table};
 pub use sides::{Sides, share_of_side_a, sides};
+pub use subgroups::{Subgroup, subgroup};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
