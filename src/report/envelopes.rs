@@ -44,7 +44,7 @@ pub(super) fn gamma(gamma: &GammaRecord, index: usize, name: &str) -> Option<Str
     let mut names: Vec<_> = ends.into_iter().filter_map(|(points, name)| Some((right_of(points)?, name))).collect();
     names.push(((PLOT.0 + PLOT.2 + MARGIN, y(gamma.alpha)), format!("level {}", format::number(gamma.alpha))));
     svg.name_ends(names);
-    svg.text((PLOT.0, 14.0), "middle", "largest p-value (logarithmic)");
+    svg.text((0.0, 14.0), "start", "largest p-value (logarithmic)");
     Some(svg.close(&format!("{}. The largest p-value that hidden reasons allow, along Gamma.", xml(&finding))))
 }
 
@@ -108,7 +108,7 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     ];
     let at = |value: f64| (PLOT.0 + PLOT.2 + MARGIN, y(value));
     svg.name_ends(named.into_iter().map(|(value, name)| (at(value), name.to_owned())).collect());
-    svg.text((PLOT.0, 14.0), "middle", "difference in accuracy");
+    svg.text((0.0, 14.0), "start", "difference in accuracy");
     Some(svg.close(&format!("{}. The difference in accuracy that wrong weights allow, along Lambda.", xml(&finding))))
 }
 
