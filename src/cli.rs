@@ -187,9 +187,12 @@ enum Command {
         /// A fitted policy, as `audit` writes it
         #[arg(value_name = "POLICY.safetensors")]
         policy: PathBuf,
-        /// The log: event_id, and features_a and features_b, or response_a and response_b with --responses
+        /// The log, with the columns that the policy was fitted on
         #[arg(value_name = "LOGS")]
         logs: PathBuf,
+        /// Read the log by the columns and the preset of this audit document
+        #[arg(long, value_name = "AUDIT.yaml")]
+        audit: Option<PathBuf>,
         /// The file with the responses' features
         #[arg(long, value_name = "FILE")]
         responses: Option<PathBuf>,
@@ -233,7 +236,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct LogArgs {
-    /// A file, a folder or a glob: Parquet, NDJSON or CSV, the text formats also with .gz or .zst
+    /// A file, a folder or a glob: Parquet, NDJSON, a JSON list or CSV, the text formats also with .gz or .zst
     #[arg(value_name = "LOGS")]
     logs: String,
     /// Whose column names these are [default: told by the columns]
@@ -438,8 +441,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Keygen { out, algorithm } => commands::keygen(&out, algorithm.into()),
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
         Command::Render { report, out, summary } => commands::render(&report, &out, form(summary)),
-        Command::Score { policy, logs, responses, out } => {
-            commands::score(&ScoreOptions { policy, logs, responses, out })
+        Command::Score { policy, logs, audit, responses, out } => {
+            commands::score(&ScoreOptions { policy, logs, audit, responses, out })
         }
         Command::Checks { format } => commands::list_checks(format.into()),
         Command::Explain { check } => commands::explain(&check),

@@ -4,10 +4,10 @@
 
 use counterweight::report::{
     AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ComparisonRecord,
-    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, Input, Labelled, LambdaPointRecord, LambdaRecord,
-    LimitRecord, MeasureRecord, MechanismRecord, PolicyLimit, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows,
-    SCHEMA, Status, SubgroupRecord, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown,
-    short_markdown, summary_text, to_json, write_folder,
+    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, InformationRecord, Input, Labelled,
+    LambdaPointRecord, LambdaRecord, LimitRecord, MeasureRecord, MechanismRecord, PolicyLimit, PolicyRecord,
+    RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, SubgroupRecord, Tool, Verdict, WaiverRecord,
+    WeightsRecord, WriteError, from_json, html, markdown, short_markdown, summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -329,6 +329,20 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 
 fn fixture() -> Report {
     Report {
+        coarsening: Vec::new(),
+        label_model: None,
+        label_model_note: None,
+        candidate_support: Vec::new(),
+        information: vec![InformationRecord {
+            covariate: "user_type".into(),
+            n: 60_000,
+            information: 0.0312,
+            plug_in: 0.0313,
+            se: Some(0.001),
+            p_value: Some(0.0),
+            most: 0.325,
+            target: 0.0,
+        }],
         refits: Vec::new(),
         frontier: Vec::new(),
         schema: SCHEMA.into(),
@@ -614,7 +628,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 20);
+        assert_eq!(links.len(), 21);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
         // Whatever scrolls can be reached by the keyboard and says what it is.

@@ -12,6 +12,8 @@ mod candidates;
 mod diff;
 mod envelopes;
 mod escape;
+mod evidence;
+mod evidence_record;
 mod figures;
 mod folder;
 mod format;
@@ -29,6 +31,7 @@ mod summary;
 mod view;
 
 pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
+pub use evidence_record::*;
 pub use folder::{
     CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, VIEWS, WEIGHTS, WriteError,
     add_file, attestations, further, is_own, refit_name, report_files, write_files, write_folder,

@@ -26,7 +26,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
-const SECTIONS: [Section; 19] = [
+const SECTIONS: [Section; 20] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
@@ -50,6 +50,11 @@ const SECTIONS: [Section; 19] = [
         id: "sensitivity",
         title: "How much hidden confounding would overturn it",
         template: include_str!("../../templates/sensitivity.md"),
+    },
+    Section {
+        id: "evidence",
+        title: "Evidence about the assumptions",
+        template: include_str!("../../templates/evidence.md"),
     },
     Section { id: "refits", title: "Re-fits", template: include_str!("../../templates/refits.md") },
     Section {

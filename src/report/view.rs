@@ -9,7 +9,7 @@ use super::record::{
     SubgroupRecord, Verdict,
 };
 use super::refit::{RefitView, refits};
-use super::{candidates, envelopes, figures};
+use super::{candidates, envelopes, evidence, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -49,6 +49,10 @@ pub(super) struct View<'a> {
     slices: Folded<candidates::SliceRow>,
     refits: Vec<RefitView<'a>>,
     envelopes: Vec<Envelope<'a>>,
+    coarsening_finding: String,
+    coarsening_figure: Option<String>,
+    drift_figure: Option<String>,
+    fit_figure: Option<String>,
     subgroups: Folded<&'a SubgroupRecord>,
     triggers: Vec<Trigger>,
     margins: Vec<CheckView<'a>>,
@@ -160,6 +164,10 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
         evaluation_finding: candidates::finding(report),
         evaluation_figure: if html { candidates::figure(report) } else { None },
+        coarsening_finding: evidence::coarsening_finding(report),
+        coarsening_figure: if html { evidence::coarsening_figure(report) } else { None },
+        drift_figure: if html { evidence::drift_figure(report) } else { None },
+        fit_figure: if html { evidence::fit_figure(report) } else { None },
         flips: candidates::flips(report),
         slices: fold(candidates::slices(report)),
         subgroups: fold(sorted_subgroups(report)),

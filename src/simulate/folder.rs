@@ -43,7 +43,7 @@ pub fn write(
     std::fs::write(out.join("policy.yaml"), scene.policy_yaml())?;
     std::fs::write(out.join("audit.yaml"), scene.audit_yaml(&log))?;
     let mut responses_file = LogWriter::create(&out.join("responses.parquet"), LogFormat::Parquet)?;
-    responses_file.write(&responses(scene))?;
+    responses_file.write(&scene.responses())?;
     responses_file.finish()?;
     let rows = write_log(scene, &out.join(&log), (rows, seed, format), progress)?;
     Ok(Written { log, rows, truth })
@@ -95,27 +95,29 @@ fn write_log(
     writer.finish()
 }
 
-/// The responses: identifiers, the features that a tilt can be fitted on, scores, and log pi of every policy in nats.
-fn responses(scene: &Scene) -> Vec<(String, ColumnData)> {
-    let all: Vec<_> =
-        scene.prompts.iter().flat_map(|prompt| prompt.responses.iter().map(move |r| (prompt, r))).collect();
-    let text = |value: &dyn Fn(usize) -> Option<String>| ColumnData::Text((0..all.len()).map(value).collect());
-    let number = |value: &dyn Fn(usize) -> Option<f64>| ColumnData::Number((0..all.len()).map(value).collect());
-    let mut columns = vec![
-        ("response_id".to_owned(), text(&|at| all.get(at).map(|(_, r)| r.id.clone()))),
-        ("prompt_id".to_owned(), text(&|at| all.get(at).map(|(prompt, _)| prompt.id.clone()))),
-        (
-            "domain".to_owned(),
-            text(&|at| all.get(at).and_then(|(prompt, _)| scene.domains.get(prompt.domain)).cloned()),
-        ),
-        ("generator".to_owned(), text(&|at| all.get(at).and_then(|(_, r)| r.generator.clone()))),
-        ("base".to_owned(), number(&|at| all.get(at).map(|(_, r)| r.base))),
-        ("attribute".to_owned(), number(&|at| all.get(at).map(|(_, r)| r.attribute))),
-        ("features".to_owned(), ColumnData::Numbers(all.iter().map(|(_, r)| vec![r.base, r.attribute]).collect())),
-    ];
-    for policy in &scene.policies {
-        let logp: Vec<Option<f64>> = policy.logp.iter().flatten().copied().map(Some).collect();
-        columns.push((format!("{}_logp", policy.name), ColumnData::Number(logp)));
+impl Scene {
+    /// The responses: identifiers, the features that a tilt can be fitted on, scores, and log pi of every policy in nats.
+    pub fn responses(&self) -> Vec<(String, ColumnData)> {
+        let all: Vec<_> =
+            self.prompts.iter().flat_map(|prompt| prompt.responses.iter().map(move |r| (prompt, r))).collect();
+        let text = |value: &dyn Fn(usize) -> Option<String>| ColumnData::Text((0..all.len()).map(value).collect());
+        let number = |value: &dyn Fn(usize) -> Option<f64>| ColumnData::Number((0..all.len()).map(value).collect());
+        let mut columns = vec![
+            ("response_id".to_owned(), text(&|at| all.get(at).map(|(_, r)| r.id.clone()))),
+            ("prompt_id".to_owned(), text(&|at| all.get(at).map(|(prompt, _)| prompt.id.clone()))),
+            (
+                "domain".to_owned(),
+                text(&|at| all.get(at).and_then(|(prompt, _)| self.domains.get(prompt.domain)).cloned()),
+            ),
+            ("generator".to_owned(), text(&|at| all.get(at).and_then(|(_, r)| r.generator.clone()))),
+            ("base".to_owned(), number(&|at| all.get(at).map(|(_, r)| r.base))),
+            ("attribute".to_owned(), number(&|at| all.get(at).map(|(_, r)| r.attribute))),
+            ("features".to_owned(), ColumnData::Numbers(all.iter().map(|(_, r)| vec![r.base, r.attribute]).collect())),
+        ];
+        for policy in &self.policies {
+            let logp: Vec<Option<f64>> = policy.logp.iter().flatten().copied().map(Some).collect();
+            columns.push((format!("{}_logp", policy.name), ColumnData::Number(logp)));
+        }
+        columns
     }
-    columns
 }
