@@ -136,6 +136,9 @@ enum Command {
         signer_cmd: Option<String>,
     },
     /// Look at a declared target regime, and freeze it with an evaluation protocol
+    #[command(
+        after_help = "Examples:\n  counterweight regime lint regime.yaml\n  counterweight regime show regime.yaml"
+    )]
     Regime {
         /// What to do
         #[command(subcommand)]

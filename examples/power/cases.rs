@@ -205,6 +205,10 @@ fn of_declarations() -> Vec<Study> {
             "It compares two declarations and two reports by rules, without a test: there is no rate. Each rule is tested by an \
              example.",
         ),
+        Study::without(
+            "protocol-deviation",
+            "It compares documents with what was signed, value by value: there is no rate. Each rule is tested by an example.",
+        ),
         Study::without("waivers", "It reads dates and names of a policy: no log, and so no rate."),
     ]
 }
