@@ -1,11 +1,13 @@
-//! What evaluating candidates costs: 1,000,000 rows, 4 candidates, 20 critical slices, one clustering by prompt.
+//! What evaluating candidates costs: 1,000,000 rows, 4 candidates, 20 critical slices, one clustering by prompt; the estimates,
+//! and both analyses of hidden confounding with the settings of the policy `standard`, of three challengers against one incumbent.
 //!
-//! `cargo bench --bench evaluate`; `-- ROWS` for another size. A table in memory, as the scan leaves it behind. Figures to
-//! read, not a test.
+//! `cargo bench --bench evaluate`; `-- ROWS` for another size. A table in memory, as the scan leaves it behind. The peak of the
+//! memory is the whole process's, the table's included. Figures to read, not a test.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench program: its output is the point")]
 
 use counterweight::declare::{CapAt, parse_policy, parse_regime, shipped_policies};
 use counterweight::estimate::{Answer, Clusters, Comparisons, PolicyColumns, evaluate};
+use counterweight::sensitivity::{Box, GammaSettings, LambdaSettings, compare_all};
 use counterweight::simulate::Random;
 use std::path::Path;
 use std::time::Instant;
@@ -28,14 +30,40 @@ fn main() {
     let caps = parse_policy(name, policy, Path::new(".")).unwrap().clip;
     assert!(caps.iter().any(|cap| cap.at == CapAt::None));
     let table = table(rows, levels);
+    println!("table: {}", peak());
     let start = Instant::now();
     let found = evaluate(&table, &regime, &caps, Some(3.0));
     println!(
-        "{rows} rows, {} candidates, {CELLS} slices, {} caps, {PROMPTS} prompts: {:.2} s",
+        "estimates of {rows} rows, {} candidates, {CELLS} slices, {} caps, {PROMPTS} prompts: {:.2} s; {}",
         found.candidates.len(),
         found.caps.len(),
-        start.elapsed().as_secs_f64()
+        start.elapsed().as_secs_f64(),
+        peak()
     );
+    let start = Instant::now();
+    let gamma = GammaSettings { gammas: vec![1.0, 1.1, 1.25, 1.5, 2.0, 3.0], alpha: 0.05, threshold_soft: false };
+    let lambda = LambdaSettings {
+        lambdas: vec![1.0, 1.05, 1.1, 1.25, 1.5, 2.0],
+        alpha: 0.05,
+        shape: Box::Ratio,
+        replicates: 2000,
+        min_cell_rows: 30,
+    };
+    let pairs = compare_all(&table, &gamma, &lambda);
+    println!(
+        "Gamma and Lambda of {} comparisons, {} replicates: {:.2} s; {}",
+        pairs.len(),
+        lambda.replicates,
+        start.elapsed().as_secs_f64(),
+        peak()
+    );
+}
+
+/// The largest size that the process has had, where the system says.
+fn peak() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.map_or("peak memory not known".to_owned(), |size| format!("peak memory {}", size.trim()))
 }
 
 fn table(rows: usize, levels: Vec<String>) -> Comparisons {

@@ -184,7 +184,7 @@ fn candidates_are_worth_what_the_truth_says() {
     assert_eq!(status("slice-regression").status, Status::Pass);
     assert_eq!(status("rank-stability").status, Status::Warn, "n_eff/n, as effective-sample-size");
     let (decision, _) = markdown.split_once("\n## 1").unwrap();
-    assert!(decision.contains("judge is ahead under the target"), "{decision}");
+    assert!(decision.contains("Under the target judge is ahead"), "{decision}");
 }
 
 /// With the target's pairs listed, an outcome model takes part of the error away; the estimate stays that of the truth.

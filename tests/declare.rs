@@ -55,7 +55,7 @@ policy: standard
 logs:
   path: logs.parquet
   preset: canonical
-  columns: {id: event_id, prompt: prompt_id, propensity: p, generator_a: g, generator_b: g}
+  columns: {id: event_id, prompt: prompt_id, propensity: p, generator_a: g, generator_b: h}
   labels: {a: [1], b: [0], tie: [no]}
   cluster: [prompt, annotator]
   responses: responses.parquet
@@ -315,6 +315,16 @@ const MISTAKES: &[Mistake] = &[
         (7, 72),
         false,
     ),
+    mistake(
+        A,
+        "generator_b: h",
+        "generator_b: g",
+        "`generator_a` and `generator_b` are the same column, `g`",
+        (7, 90),
+        false,
+    ),
+    mistake(A, "propensity: p", "propensity: p, target_propensity: p", "are the same column, `p`", (7, 80), false),
+    mistake(A, "propensity: p", "response_b: r, response_a: r", "are the same column, `r`", (7, 73), false),
     mistake(A, "b: [0]", "b: [1]", "the label `1` stands for `a` already", (8, 24), false),
     mistake(A, "b: [0], ", "", "`labels` lacks `b`", (8, 3), true),
     mistake(A, "[prompt, annotator]", "[prompt, annotator, user]", "`cluster` has 3 items", (9, 3), true),
@@ -1055,7 +1065,7 @@ fn an_audit_is_read_as_written() {
     let labels = audit.logs.labels.unwrap();
     assert_eq!((labels.a, labels.b, labels.tie), (vec!["1".to_owned()], vec!["0".to_owned()], vec!["no".to_owned()]));
     assert_eq!(audit.logs.columns[&Role::GeneratorA], "g");
-    assert_eq!(audit.logs.columns[&Role::GeneratorB], "g");
+    assert_eq!(audit.logs.columns[&Role::GeneratorB], "h");
     assert_eq!(audit.logs.cluster, ["prompt", "annotator"]);
     assert_eq!(audit.identify, [Role::Annotator]);
     assert_eq!(audit.folder, Path::new("f"));

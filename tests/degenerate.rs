@@ -26,6 +26,24 @@ logs: {path: log.csv, selection: all shown were labelled}
 const HEADER: &str =
     "event_id,prompt_id,response_a,response_b,label,c,propensity,target_propensity,mechanism,annotator_id,timestamp\n";
 
+#[test]
+fn a_timestamp_that_is_not_there_is_a_warning() {
+    let whole = log(2000, |row| format!("{},{},0.5,0.5", label(row), level(row)));
+    let status = |log: &str| {
+        let record = audit(REGIME, log);
+        record
+            .checks
+            .iter()
+            .find(|check| check.id == "required-fields")
+            .map(|check| (check.status, check.message.clone()))
+    };
+    let (found, _) = status(&whole).unwrap();
+    assert_eq!(found, Status::Pass);
+    let (found, message) = status(&whole.replacen("2026-10-02T00:00:00Z", "", 3)).unwrap();
+    assert_eq!(found, Status::Warn);
+    assert_eq!(message, "3 rows without a timestamp");
+}
+
 /// A log of `n` rows; `fields` gives label, c, propensity and target propensity of a row.
 fn log(n: usize, fields: impl Fn(usize) -> String) -> String {
     let rows = (0..n).map(|row| {

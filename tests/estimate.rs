@@ -5,8 +5,9 @@ use crate::support::Sandbox;
 use counterweight::audit::comparisons;
 use counterweight::declare;
 use counterweight::estimate::{
-    Answer, Clusters, Comparisons, IntervalMethod, Sample, doubly_robust_scores, finite_sample_bound, ips, mean,
-    mean_of_scores,
+    Answer, Clusters, Comparisons, Held, IntervalMethod, RobustTerm, Sample, Weighted, confidence_sequence,
+    counting_interval, doubly_robust_scores, finite_sample_bound, ips, likelihood_mean, mean, mean_of_scores,
+    quadratic_interval, quadratic_mean, self_normalised_doubly_robust,
 };
 use counterweight::logs::{Codes, ColumnData};
 use counterweight::report::{CheckRecord, Report, Status};
@@ -198,6 +199,32 @@ fn off_policy_estimators_agree_with_the_open_bandit_pipeline() {
     assert_close(found.se.unwrap(), number(&expected["doubly_robust_se"]), tolerance, "its error");
     let found = mean_of_scores(&doubly_robust_scores(&capped, &values, &direct, &fitted), &[]).unwrap();
     assert_close(found.estimate, number(&expected["doubly_robust_clipped"]), tolerance, "doubly robust, clipped");
+    let found = mean_of_scores(&direct, &[]).unwrap();
+    assert_close(found.estimate, number(&expected["direct"]), tolerance, "the outcome model alone");
+    assert_close(found.se.unwrap(), number(&expected["direct_se"]), tolerance, "its error");
+    for (name, held) in [
+        ("doubly_robust", Held::Not),
+        ("doubly_robust_clipped", Held::Clipped(cap)),
+        ("doubly_robust_switched", Held::Switched(cap)),
+        ("doubly_robust_shrunk", Held::Shrunk(cap)),
+    ] {
+        let weights: Vec<f64> = weights.iter().map(|weight| held.of(*weight)).collect();
+        let found = mean_of_scores(&doubly_robust_scores(&weights, &values, &direct, &fitted), &[]).unwrap();
+        assert_close(found.estimate, number(&expected[name]), tolerance, name);
+        if let Some(se) = expected[format!("{name}_se")].as_f64() {
+            assert_close(found.se.unwrap(), se, tolerance, name);
+        }
+    }
+    let parts = weights.iter().zip(&values).zip(direct.iter().zip(&fitted));
+    let term = |((weight, value), (direct, fitted)): ((&f64, &f64), (&f64, &f64))| RobustTerm {
+        factor: 1.0,
+        direct: *direct,
+        weight: *weight,
+        residual: value - fitted,
+    };
+    let found = self_normalised_doubly_robust(&parts.map(term).collect::<Vec<_>>(), &[]).unwrap();
+    assert_close(found.estimate, number(&expected["doubly_robust_self_normalised"]), tolerance, "self-normalised");
+    assert!(self_normalised_doubly_robust(&[], &[]).is_none());
     // Clustered errors of doubly robust scores (survey).
     let clusters = [grouped(&integers(&reference["clusters"]))];
     let found = mean_of_scores(&doubly_robust_scores(&weights, &values, &direct, &fitted), &clusters).unwrap();
@@ -552,4 +579,58 @@ fn weighted_means_agree_with_vw_estimators() {
     let (low, high) = normalised.outer.unwrap_or((0.0, 1.0));
     let empirical_likelihood = numbers(&expected["cressieread_interval"]);
     assert!(low <= empirical_likelihood[0] && high >= empirical_likelihood[1], "any n: wider than the asymptotic one");
+}
+
+/// Rows of mean weight 1 for the intervals that rest on it.
+fn weighted(weights: &[f64], scores: &[f64]) -> Vec<Weighted> {
+    weights.iter().zip(scores).map(|(weight, score)| Weighted { weight: *weight, score: *score }).collect()
+}
+
+#[test]
+fn likelihoods_counts_and_sequences_agree_with_vw_estimators() {
+    let reference = reference("bounded_intervals");
+    let (expected, tolerance) = (&reference["expected"], number(&reference["relative_tolerance"]));
+    let (weights, largest) = (numbers(&reference["weights"]), number(&reference["largest_weight"]));
+    let rows = weighted(&weights, &numbers(&reference["values"]));
+    let assert_interval = |found: Option<(f64, f64)>, name: &str| {
+        let (low, high) = found.unwrap_or_else(|| panic!("no {name}"));
+        assert_close(low, number(&expected[name][0]), tolerance, name);
+        assert_close(high, number(&expected[name][1]), tolerance, name);
+    };
+    assert_close(likelihood_mean(&rows, largest).unwrap(), number(&expected["likelihood"]), tolerance, "likelihood");
+    assert_close(quadratic_mean(&rows, largest).unwrap(), number(&expected["quadratic"]), tolerance, "quadratic");
+    let unbounded = quadratic_mean(&rows, f64::INFINITY).unwrap();
+    assert_close(unbounded, number(&expected["quadratic_unbounded"]), tolerance, "quadratic, unbounded");
+    assert_interval(quadratic_interval(&rows, largest, 0.95), "quadratic_interval");
+    assert_interval(quadratic_interval(&rows, f64::INFINITY, 0.95), "quadratic_interval_unbounded");
+    // The producer takes the largest weight seen for W; ours is told.
+    let seen = weights.iter().copied().fold(0.0, f64::max);
+    assert_interval(counting_interval(&rows, seen, 0.95), "counting_interval");
+    let (low, high) = counting_interval(&rows, largest, 0.95).unwrap();
+    assert!(low < number(&expected["counting_interval"][0]) && high <= 1.0, "a larger W is less certain");
+    assert_interval(confidence_sequence(&rows, 0.95), "confidence_sequence");
+}
+
+#[test]
+fn intervals_that_believe_in_a_mean_weight_of_one_claim_nothing_without_grounds() {
+    let ones = weighted(&[1.0; 30], &[1.0; 30]);
+    // All agree: no interval of these is a point.
+    for (low, high) in [quadratic_interval(&ones, 4.0, 0.95), counting_interval(&ones, 4.0, 0.95)].into_iter().flatten()
+    {
+        assert!(high - low > 0.01, "{low} {high}");
+    }
+    let (low, high) = confidence_sequence(&ones, 0.95).unwrap();
+    assert!(low > 0.3 && low < 0.95 && high >= 1.0, "{low} {high}");
+    // One row, and none; a weight above the bound; a score outside of the range; a bound of 1.
+    assert!(confidence_sequence(&ones[..1], 0.95).is_some_and(|(low, high)| low <= 0.0 && high >= 1.0));
+    assert!(likelihood_mean(&[], 4.0).is_none() && confidence_sequence(&[], 0.95).is_none());
+    assert!(quadratic_mean(&weighted(&[5.0], &[1.0]), 4.0).is_none());
+    assert!(quadratic_interval(&weighted(&[1.0], &[2.0]), 4.0, 0.95).is_none());
+    assert!(counting_interval(&ones, 1.0, 0.95).is_none() && counting_interval(&ones, 4.0, 1.0).is_none());
+    // No weight at all.
+    let weightless = weighted(&[0.0; 10], &[1.0; 10]);
+    let mean = likelihood_mean(&weightless, 4.0).unwrap();
+    assert!((0.0..=1.0).contains(&mean), "{mean}");
+    let (low, high) = quadratic_interval(&weightless, 4.0, 0.95).unwrap_or((0.0, 1.0));
+    assert!(low <= 0.0 && high >= 1.0, "nothing was seen: {low} {high}");
 }

@@ -1,10 +1,11 @@
 //! Statistics against numbers that other people's software produced; `tests/reference/*.json` name producer and version.
 
 use counterweight::numeric::{
-    self, NotAssessable, clopper_pearson, clustered_ratio, fit_generalized_pareto, pareto_k, quantile_inverted_cdf,
-    quantile_linear, tail_length, weighted_mean, weighted_quantile, wilson, wilson_continuity_corrected,
+    self, NotAssessable, betting_interval, clopper_pearson, clustered_ratio, fit_generalized_pareto, pareto_k,
+    quantile_inverted_cdf, quantile_linear, tail_length, weighted_mean, weighted_quantile, wilson,
+    wilson_continuity_corrected,
 };
-use counterweight::weights::summarize_values;
+use counterweight::weights::{NotPlanned, PlannedCell, allocate, summarize_values};
 use serde_json::Value;
 
 pub(crate) fn reference(name: &str) -> Value {
@@ -220,4 +221,65 @@ fn the_reliability_limit_of_k_grows_to_seven_tenths() {
         assert_close(numeric::pareto_k_limit(n).unwrap(), expected, 1e-4, &format!("n = {n}"));
     }
     assert_eq!(numeric::pareto_k_limit(1), None);
+}
+
+#[test]
+fn the_betting_interval_as_confseq() {
+    let reference = reference("betting");
+    let (values, level) = (numbers(&reference["values"]), number(&reference["level"]));
+    let (low, high) = betting_interval(&values, level).unwrap();
+    // The producer's grid: its ends are one step of 1/1000 further out.
+    let tolerance = number(&reference["relative_tolerance"]);
+    assert!((low - number(&reference["interval"][0])).abs() <= tolerance, "{low}");
+    assert!((high - number(&reference["interval"][1])).abs() <= tolerance, "{high}");
+    let mean = number(&reference["mean"]);
+    assert!(low < mean && mean < high);
+    // Another order is another interval, of the same mean.
+    let reversed: Vec<f64> = values.iter().rev().copied().collect();
+    let (other_low, other_high) = betting_interval(&reversed, level).unwrap();
+    assert!(other_low < mean && mean < other_high && (other_low - low).abs() > 1e-6);
+    // Values without spread leave a width; a hundred ones refute a half and not everything below one.
+    let (low, high) = betting_interval(&[1.0; 100], level).unwrap();
+    assert!(low > 0.9 && low < 0.999 && high >= 1.0, "{low} {high}");
+    assert_eq!(betting_interval(&[0.4], level), Some((0.0, 1.0)));
+    for (values, level) in [(&[][..], 0.95), (&[1.5][..], 0.95), (&[f64::NAN][..], 0.95), (&[0.5][..], 1.0)] {
+        assert!(betting_interval(values, level).is_none(), "{values:?} {level}");
+    }
+}
+
+#[test]
+fn allocations_as_scipy() {
+    let reference = reference("allocation");
+    let tolerance = number(&reference["relative_tolerance"]);
+    for case in reference["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let (targets, floors) = (numbers(&case["p_target"]), numbers(&case["floor"]));
+        let or_ones = |name: &str| if case[name].is_null() { vec![1.0; targets.len()] } else { numbers(&case[name]) };
+        let (moments, costs) = (or_ones("second_moment"), or_ones("cost"));
+        let cells: Vec<PlannedCell> = (0..targets.len())
+            .map(|at| PlannedCell {
+                target: targets[at],
+                second_moment: moments[at],
+                cost: costs[at],
+                floor: floors[at],
+            })
+            .collect();
+        let found = allocate(&cells).unwrap();
+        assert_close(found.mean_square_weight, number(&case["objective"]), tolerance, name);
+        for (own, expected) in found.shares.iter().zip(numbers(&case["shares"])) {
+            assert_close(*own, expected, tolerance, name);
+        }
+        let spent: f64 = found.shares.iter().zip(&costs).map(|(share, cost)| share * cost).sum();
+        assert_close(spent, 1.0, 1e-12, name);
+    }
+    let cell = PlannedCell { target: 0.5, second_moment: 1.0, cost: 1.0, floor: 0.0 };
+    assert_eq!(allocate(&[PlannedCell { floor: 1.1, ..cell }]), Err(NotPlanned::Floors));
+    assert_eq!(allocate(&[PlannedCell { cost: 0.0, ..cell }]), Err(NotPlanned::Unsound));
+    assert_eq!(allocate(&[PlannedCell { target: f64::NAN, ..cell }]), Err(NotPlanned::Unsound));
+    assert_eq!(allocate(&[PlannedCell { target: 0.0, ..cell }]), Err(NotPlanned::NoMass));
+    assert_eq!(allocate(&[]), Err(NotPlanned::NoMass));
+    // A cell outside of the target gets its floor and nothing else.
+    let found = allocate(&[cell, PlannedCell { target: 0.0, floor: 0.2, ..cell }]).unwrap();
+    assert_close(found.shares[0], 0.8, 1e-12, "the rest");
+    assert_close(found.shares[1], 0.2, 1e-12, "the floor");
 }

@@ -31,10 +31,10 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         .map(|role| (role, Crossed::Limit))
         .chain(recommended.iter().map(|role| (role, Crossed::Warning)));
     measures.extend(fields.map(|(role, crossed)| Measure::fault("field not mapped", 1, crossed).about(role)));
+    let advised = limits.roles("recommended")?;
     measures.extend(empty.iter().map(|(role, n)| {
-        Measure::fault("rows without a value", *n, Crossed::Limit)
-            .about(role.name())
-            .of_rows(evidence.statistics.rows_read)
+        let crossed = if advised.contains(role) { Crossed::Warning } else { Crossed::Limit };
+        Measure::fault("rows without a value", *n, crossed).about(role.name()).of_rows(evidence.statistics.rows_read)
     }));
     Ok(Finding::from_measures(
         measures,

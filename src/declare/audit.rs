@@ -395,6 +395,7 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
     let columns = node.get("columns").map(|entry| &entry.node);
     if let Some(columns) = columns {
         check_alternatives(columns, findings);
+        check_distinct(columns, findings);
     }
     let named = columns.map_or(&[][..], Node::entries);
     let parts = columns.and_then(|columns| columns.get(PARTS)).and_then(|entry| texts(&entry.node, "column", findings));
@@ -466,6 +467,34 @@ fn check_alternatives(columns: &Node, findings: &mut Findings<'_>) {
             let message = format!("`columns` has both `{}` and `{}`", first.key, second.key);
             let help = "they say the same thing in different forms; keep the one that is logged".to_owned();
             findings.add(second.span, &message, Some(help));
+        }
+    }
+}
+
+/// Two roles that one column cannot have both, and what to write instead.
+type Distinct = (&'static str, &'static str, &'static str);
+
+/// A response compared with itself says nothing; g_T read from g_O's column is a mechanism that the regime declares by a word.
+const DISTINCT: [Distinct; 5] = [
+    ("response_a", "response_b", "name the column of each response"),
+    ("generator_a", "generator_b", "name the column of each response's generator"),
+    ("propensity", "target_propensity", "if the target shows pairs as the log did, say `pairs: logged` in the regime"),
+    (
+        "log_propensity",
+        "log_target_propensity",
+        "if the target shows pairs as the log did, say `pairs: logged` in the regime",
+    ),
+    (CHOSEN, REJECTED, "name the column of each response"),
+];
+
+/// No column has two roles that contradict each other.
+fn check_distinct(columns: &Node, findings: &mut Findings<'_>) {
+    for (one, other, help) in DISTINCT {
+        let (Some(first), Some(second)) = (columns.get(one), columns.get(other)) else { continue };
+        let (Some(column), Some(again)) = (first.node.text(), second.node.text()) else { continue };
+        if column == again {
+            let message = format!("`{one}` and `{other}` are the same column, {}", quoted(column));
+            findings.add(first.node.span.max(second.node.span), &message, Some(help.to_owned()));
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::mean::{Estimate, Influence, Sample, with_errors};
 use super::scores::{agreement, margins};
-use super::{Comparisons, Evaluation, PolicyColumns};
+use super::{Clusters, Comparisons, Evaluation, PolicyColumns};
 use crate::declare::{Audit, Levels, Pairs, Regime};
 use crate::logs::{Codes, Responses};
 use crate::numeric::{Logistic, Sum, fit_logistic};
@@ -127,9 +127,9 @@ impl<'a> Pool<'a> {
             if mean.is_nan() || value.is_nan() {
                 return Err(NotRobust::NoLogProbabilities);
             }
-            terms.push((factor, mean, weight, value - fitted));
+            terms.push(RobustTerm { factor, direct: mean, weight, residual: value - fitted });
         }
-        combined(self.table, &terms).ok_or(NotRobust::NoFit)
+        self_normalised_doubly_robust(&terms, &self.table.clusters).ok_or(NotRobust::NoFit)
     }
 
     /// The candidate's shift of every response of the file, all of them known.
@@ -276,22 +276,37 @@ fn blocks(cells: &[Levels], width: usize) -> (Vec<Vec<usize>>, usize) {
     (cells.iter().map(of).collect(), count)
 }
 
-/// Both self-normalised parts and each row's influence on their sum.
-fn combined(table: &Comparisons, terms: &[(f64, f64, f64, f64)]) -> Option<Estimate> {
-    let total = |of: fn(&(f64, f64, f64, f64)) -> f64| terms.iter().map(of).collect::<Sum>().value();
-    let (factors, weights) = (total(|term| term.0), total(|term| term.2));
-    let direct = total(|term| term.0 * term.1) / factors;
-    let correction = total(|term| term.2 * term.3) / weights;
-    let squares = total(|term| term.2 * term.2);
+/// One row of a doubly robust estimate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RobustTerm {
+    /// p_T/p_O of its cell.
+    pub factor: f64,
+    /// m: the outcome model's mean score over the target's pairs of its prompt.
+    pub direct: f64,
+    /// w.
+    pub weight: f64,
+    /// v - q: its score less the model's for the logged pair.
+    pub residual: f64,
+}
+
+/// sum(f m) / sum(f) + sum(w (v - q)) / sum(w), both parts self-normalised (Thomas & Brunskill 2016; `SNDR` of the Open Bandit
+/// Pipeline where all factors are 1), with each row's influence on the sum. `None` without weight.
+pub fn self_normalised_doubly_robust(terms: &[RobustTerm], clusters: &[Clusters]) -> Option<Estimate> {
+    let total = |of: fn(&RobustTerm) -> f64| terms.iter().map(of).collect::<Sum>().value();
+    let (factors, weights) = (total(|term| term.factor), total(|term| term.weight));
+    let direct = total(|term| term.factor * term.direct) / factors;
+    let correction = total(|term| term.weight * term.residual) / weights;
+    let squares = total(|term| term.weight * term.weight);
     let estimate = direct + correction;
     if !(factors > 0.0 && weights > 0.0 && estimate.is_finite()) {
         return None;
     }
-    let influence = |(row, (factor, mean, weight, residual)): (u32, &(f64, f64, f64, f64))| {
-        (row, factor * (mean - direct) / factors + weight * (residual - correction) / weights)
+    let influence = |(row, term): (u32, &RobustTerm)| {
+        let of_model = term.factor * (term.direct - direct) / factors;
+        (row, of_model + term.weight * (term.residual - correction) / weights)
     };
     let values: Vec<(u32, f64)> = (0..).zip(terms).map(influence).collect();
-    let sample = Sample { rows: &[], weights: &[], factors: &[], clusters: &table.clusters, largest_weight: None };
+    let sample = Sample { rows: &[], weights: &[], factors: &[], clusters, largest_weight: None };
     Some(with_errors(&sample, Influence { estimate, values }, weights * weights / squares, (0.0, 1.0), None))
 }
 

@@ -109,6 +109,38 @@ pub fn doubly_robust_scores(weights: &[f64], values: &[f64], direct: &[f64], fit
     parts.map(|((weight, value), (direct, fitted))| direct + weight * (value - fitted)).collect()
 }
 
+/// What doubly robust scores do about large weights: each gives up some of what the weights correct for less variance, and
+/// leaves that to the outcome model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Held {
+    /// Nothing.
+    Not,
+    /// At most so much (Ionides 2008).
+    Clipped(f64),
+    /// Rows of a larger weight count through the model alone: a weight of 0 (Wang, Agarwal & Dudík 2017).
+    Switched(f64),
+    /// w l / (w^2 + l), which goes back to 0 as w grows (optimistic shrinkage; Su, Dimakopoulou, Krishnamurthy & Dudík 2020).
+    Shrunk(f64),
+}
+
+impl Held {
+    /// What is left of a weight of at least 0.
+    pub fn of(self, weight: f64) -> f64 {
+        match self {
+            Held::Not => weight,
+            Held::Clipped(cap) => weight.min(cap),
+            Held::Switched(limit) => {
+                if weight <= limit {
+                    weight
+                } else {
+                    0.0
+                }
+            }
+            Held::Shrunk(scale) => weight * scale / (weight * weight + scale),
+        }
+    }
+}
+
 /// The plain mean of scores that are weighted already, with its errors. `None` without any.
 pub fn mean_of_scores(scores: &[f64], clusters: &[Clusters]) -> Option<Estimate> {
     let ones = vec![1.0; scores.len()];

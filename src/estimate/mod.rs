@@ -6,6 +6,7 @@
 //! Must never: do I/O beyond asking `logs` for a scan, compare a number with a policy's limit, or fill in what is missing.
 
 mod bound;
+mod bounded;
 mod comparisons;
 mod doubly_robust;
 mod estimators;
@@ -14,9 +15,12 @@ mod mean;
 mod scores;
 
 pub use bound::{FiniteSampleBound, finite_sample_bound};
+pub use bounded::{
+    Weighted, confidence_sequence, counting_interval, likelihood_mean, quadratic_interval, quadratic_mean,
+};
 pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, PolicyColumns, collect};
-pub use doubly_robust::{NotRobust, add_doubly_robust};
-pub use estimators::{cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
+pub use doubly_robust::{NotRobust, RobustTerm, add_doubly_robust, self_normalised_doubly_robust};
+pub use estimators::{Held, cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
 pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
 pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};
 pub use scores::{Calibration, CalibrationBin, agreement, brier_scores, calibration, log_losses, margins};

@@ -171,7 +171,7 @@ pub(super) fn map(
     if !spec.log_propensity_parts.is_empty() {
         mapped.insert(Role::LogPropensity, spec.log_propensity_parts.join(" + "));
     }
-    let presence = [Role::Prompt, Role::ResponseA, Role::ResponseB];
+    let presence = [Role::Prompt, Role::ResponseA, Role::ResponseB, Role::Timestamp];
     let id = mapped.get(&Role::Id).cloned();
     let plan = Plan {
         covariates,

@@ -443,7 +443,7 @@ fn is_target_probability(target: &Probabilities, row: usize) -> bool {
     target.values.is_valid(row) && inside
 }
 
-/// How many rows lack a prompt and each of the responses, as far as they are mapped.
+/// How many rows lack a prompt, each of the responses and a timestamp, as far as they are mapped.
 fn missing(plan: &Plan, piece: &Piece<'_>) -> Result<BTreeMap<Role, u64>, Vec<Problem>> {
     let count = |(role, name): &(Role, String)| {
         let missing = convert::count_missing(column(piece, name)?).map_err(|e| unreadable(piece, name, &e))?;

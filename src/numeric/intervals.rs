@@ -34,12 +34,18 @@ fn score(successes: u64, trials: u64, level: f64, correction: f64) -> Option<(f6
 /// The exact interval (Clopper & Pearson 1934): at least the level in coverage, for any proportion.
 #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
 pub fn clopper_pearson(successes: u64, trials: u64, level: f64) -> Option<(f64, f64)> {
-    if trials == 0 || successes > trials || !(level > 0.0 && level < 1.0) {
+    clopper_pearson_of_mass(successes as f64, trials as f64, level)
+}
+
+/// The same formula for numbers that are not whole, such as sums of weights: a way of counting, and no exact interval.
+pub fn clopper_pearson_of_mass(successes: f64, trials: f64, level: f64) -> Option<(f64, f64)> {
+    let sound = trials > 0.0 && trials.is_finite() && (0.0..=trials).contains(&successes);
+    if !(sound && level > 0.0 && level < 1.0) {
         return None;
     }
-    let (k, n, tail) = (successes as f64, trials as f64, (1.0 - level) / 2.0);
-    let low = if successes == 0 { 0.0 } else { beta_quantile(k, n - k + 1.0, tail)? };
-    let high = if successes == trials { 1.0 } else { beta_quantile(k + 1.0, n - k, 1.0 - tail)? };
+    let (k, n, tail) = (successes, trials, (1.0 - level) / 2.0);
+    let low = if k <= 0.0 { 0.0 } else { beta_quantile(k, n - k + 1.0, tail)? };
+    let high = if k >= n { 1.0 } else { beta_quantile(k + 1.0, n - k, 1.0 - tail)? };
     Some((low, high))
 }
 

@@ -1,9 +1,10 @@
 //! Plain numerical methods: f64 in, f64 out.
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
-//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion, weighted
-//! means, ridge logistic regression. Must never: do I/O or know what its numbers mean.
+//! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion and by betting,
+//! weighted means, ridge logistic regression. Must never: do I/O or know what its numbers mean.
 
+mod betting;
 mod chi_squared;
 mod evidence;
 mod histogram;
@@ -18,10 +19,11 @@ mod sum;
 mod tail;
 mod weighted_mean;
 
+pub use betting::betting_interval;
 pub use chi_squared::{ChiSquared, chi_squared};
 pub use evidence::{Bin, log_e_value_above_one, log_e_value_below_one, p_value_of_log_e, t_test_of_mean_one};
 pub use histogram::RelativeHistogram;
-pub use intervals::{clopper_pearson, wilson, wilson_continuity_corrected};
+pub use intervals::{clopper_pearson, clopper_pearson_of_mass, wilson, wilson_continuity_corrected};
 pub use multiplicity::{benjamini_hochberg, benjamini_yekutieli, holm};
 pub use newton::{Logistic, LogisticFit, Unfit, fit_logistic, linear_scores, sigmoid, softplus};
 pub use pareto::{

@@ -31,18 +31,18 @@ pub(super) fn finding(report: &Report) -> String {
     let logged = best(|own| own.observed.preference_accuracy.as_ref());
     match (target, logged) {
         (Some((target, accuracy)), Some((logged, _))) if target.name == logged.name => format!(
-            "{} is ahead under the target, with {} of answers, and as logged",
+            "{} is ahead under the target, with {} of the answers, and as logged",
             target.name,
             format::share(accuracy)
         ),
         (Some((target, accuracy)), Some((logged, naive))) => format!(
-            "{} is ahead under the target, with {} of answers; as logged it is {}, with {}",
+            "under the target {} is ahead, with {} of the answers; as logged, {} is, with {}",
             target.name,
             format::share(accuracy),
             logged.name,
             format::share(naive)
         ),
-        _ => "What the candidates are worth under the target is not known".to_owned(),
+        _ => "what the candidates are worth under the target is not known".to_owned(),
     }
 }
 
@@ -77,8 +77,8 @@ pub(super) fn slices(report: &Report) -> Vec<SliceRow> {
 }
 
 fn with_error(own: &EstimateRecord) -> String {
-    let error = own.se.map_or(format::NOT_KNOWN.to_owned(), format::number);
-    format!("{} ± {error}", format::number(own.estimate))
+    let error = own.se.map_or(format::NOT_KNOWN.to_owned(), format::points);
+    format!("{} ± {error} (n {})", format::share(own.estimate), format::integer(own.n))
 }
 
 /// Target and logged accuracy of each candidate with their intervals, best under the target first. `None` without any.
@@ -107,7 +107,7 @@ pub(super) fn figure(report: &Report) -> Option<String> {
         mark(&mut svg, &scale, (logged, top + 27.0), false);
     }
     let rest = if more > 0 { format!(" {more} more candidates are in the table.") } else { String::new() };
-    Some(svg.close(&format!("Figure 9.1. {}.{rest}", xml(&finding))))
+    Some(svg.close(&format!("{}{rest}", xml(&format::sentence(&finding)))))
 }
 
 const ROW: f64 = 40.0;

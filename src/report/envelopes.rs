@@ -6,7 +6,7 @@ use super::format;
 use super::record::{GammaRecord, LambdaRecord};
 
 /// Left, top, width and height of the plotting area.
-const PLOT: (f64, f64, f64, f64) = (70.0, 50.0, 600.0, 190.0);
+const PLOT: (f64, f64, f64, f64) = (70.0, 34.0, 480.0, 200.0);
 /// p-values below are drawn here.
 const LEAST: f64 = 1e-4;
 
@@ -25,14 +25,13 @@ pub(super) fn gamma(gamma: &GammaRecord, index: usize, name: &str) -> Option<Str
         format::number(x.high),
         gamma.alpha
     );
-    let mut svg = Svg::open(310.0, &format!("gamma-{index}"), &finding, &about);
+    let mut svg = Svg::open(296.0, &format!("gamma-{index}"), &finding, &about);
     for tick in [1.0, 0.1, 0.01, 0.001, LEAST] {
         svg.line((PLOT.0, y(tick)), (PLOT.0 + PLOT.2, y(tick)), "grid");
         let word = if tick > LEAST { format::number(tick) } else { format!("≤ {}", format::number(tick)) };
         svg.text((PLOT.0 - 6.0, y(tick) + 4.0), "end", &word);
     }
     svg.line((PLOT.0, y(gamma.alpha)), (PLOT.0 + PLOT.2, y(gamma.alpha)), "join");
-    svg.text((PLOT.0 + PLOT.2 + 6.0, y(gamma.alpha) + 4.0), "start", &format::number(gamma.alpha));
     let points = |p: &dyn Fn(usize) -> f64| -> Vec<(f64, f64)> {
         gamma.curve.iter().enumerate().map(|(index, point)| (x.at(point.gamma), y(p(index)))).collect()
     };
@@ -41,9 +40,12 @@ pub(super) fn gamma(gamma: &GammaRecord, index: usize, name: &str) -> Option<Str
     curve(&mut svg, &by_row, "join", false);
     curve(&mut svg, &clustered, "axis", true);
     x.draw(&mut svg, "Gamma: odds by which hidden reasons may tilt a disagreement");
-    legend(&mut svg, "rows of a cluster dependent", "rows independent");
-    svg.text((PLOT.0, 14.0), "start", "largest p-value");
-    Some(svg.close(&format!("{}. Along Gamma, the largest p-value that hidden reasons allow.", xml(&finding))))
+    let ends = [(&clustered, "dependent in clusters".to_owned()), (&by_row, "all independent".to_owned())];
+    let mut names: Vec<_> = ends.into_iter().filter_map(|(points, name)| Some((right_of(points)?, name))).collect();
+    names.push(((PLOT.0 + PLOT.2 + MARGIN, y(gamma.alpha)), format!("level {}", format::number(gamma.alpha))));
+    svg.name_ends(names);
+    svg.text((PLOT.0, 14.0), "middle", "largest p-value (logarithmic)");
+    Some(svg.close(&format!("{}. The largest p-value that hidden reasons allow, along Gamma.", xml(&finding))))
 }
 
 /// The bounds on the difference along Lambda. `None` without two points to draw.
@@ -65,13 +67,13 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
          without it and for the sharp bounds, on an axis of the difference in accuracy from {} to {} with a line at 0.",
         format::number(x.low),
         format::number(x.high),
-        format::number(low),
-        format::number(high)
+        format::points(low),
+        format::points(high)
     );
-    let mut svg = Svg::open(310.0, &format!("lambda-{index}"), &finding, &about);
+    let mut svg = Svg::open(296.0, &format!("lambda-{index}"), &finding, &about);
     for (value, class) in [(low, "grid"), (0.0, "join"), (high, "grid")] {
         svg.line((PLOT.0, y(value)), (PLOT.0 + PLOT.2, y(value)), class);
-        svg.text((PLOT.0 - 6.0, y(value) + 4.0), "end", &format::number(value));
+        svg.text((PLOT.0 - 6.0, y(value) + 4.0), "end", &format::points(value));
     }
     for point in &lambda.curve {
         svg.line((x.at(point.lambda), y(point.ci_lower)), (x.at(point.lambda), y(point.ci_upper)), "join");
@@ -86,19 +88,26 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     curve(&mut svg, &line(&|index| point(index).map(|point| point.sharp_lower)), "join", false);
     curve(&mut svg, &line(&|index| point(index).map(|point| point.sharp_upper)), "join", false);
     x.draw(&mut svg, "Lambda: factor by which any weight may be wrong");
-    legend(&mut svg, "bounds", "sharp bounds; bars: bounds with sampling error");
-    svg.text((PLOT.0, 14.0), "start", "difference in accuracy");
-    Some(svg.close(&format!(
-        "{}. Along Lambda, the differences in target-weighted accuracy that wrong weights allow.",
-        xml(&finding)
-    )))
+    let last = lambda.curve.iter().max_by(|a, b| a.lambda.total_cmp(&b.lambda))?;
+    let named = [
+        (last.ci_upper, "with sampling error"),
+        (last.upper, "upper bound"),
+        (last.sharp_upper, "sharp upper bound"),
+        (last.sharp_lower, "sharp lower bound"),
+        (last.lower, "lower bound"),
+        (last.ci_lower, "with sampling error"),
+    ];
+    let at = |value: f64| (PLOT.0 + PLOT.2 + MARGIN, y(value));
+    svg.name_ends(named.into_iter().map(|(value, name)| (at(value), name.to_owned())).collect());
+    svg.text((PLOT.0, 14.0), "middle", "difference in accuracy");
+    Some(svg.close(&format!("{}. The difference in accuracy that wrong weights allow, along Lambda.", xml(&finding))))
 }
 
-fn legend(svg: &mut Svg, first: &str, second: &str) {
-    svg.circle(PLOT.0 + 196.0, 10.0);
-    svg.text((PLOT.0 + 206.0, 14.0), "start", first);
-    svg.diamond(PLOT.0 + 386.0, 10.0);
-    svg.text((PLOT.0 + 396.0, 14.0), "start", second);
+/// Room between the right end of a line and its name.
+const MARGIN: f64 = 12.0;
+
+fn right_of(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    points.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0)).map(|(x, y)| (x + MARGIN, y))
 }
 
 /// A line through points, marked by circles or by diamonds.

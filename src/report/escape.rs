@@ -61,6 +61,16 @@ pub(super) fn xml(text: &str) -> String {
     escaped
 }
 
+/// Text inside a quoted string of a style sheet: whatever is not a letter, a digit or a harmless sign is escaped by number.
+pub(super) fn css(text: &str) -> String {
+    let plain = |character: char| character.is_ascii_alphanumeric() || " .,:-_".contains(character);
+    let write = |character: char| match plain(character) {
+        true => character.to_string(),
+        false => format!("\\{:06x}", u32::from(character)),
+    };
+    clean(text).chars().map(write).collect()
+}
+
 /// Control characters and invisible marks that reorder text are shown as a replacement character.
 fn visible(character: char) -> char {
     let reorders = matches!(character, '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}');
@@ -105,6 +115,12 @@ mod tests {
         assert_eq!(markdown("-3"), "-3");
         assert_eq!(markdown("---"), r"\---");
         assert_eq!(markdown("https://a www.b"), r"https\://a www\.b");
+    }
+
+    #[test]
+    fn a_style_string_cannot_be_left() {
+        assert_eq!(css("balanced-users 1.0.0"), "balanced-users 1.0.0");
+        assert_eq!(css("\"}</style>\\é"), r"\000022\00007d\00003c\00002fstyle\00003e\00005c\0000e9");
     }
 
     #[test]

@@ -4,7 +4,6 @@ use super::escape::xml;
 use super::format;
 use super::record::{CellRecord, HistogramBin, WeightsRecord};
 use super::view::levels;
-use std::fmt::Write;
 
 /// Cells that the dumbbell plot draws.
 const CELLS_DRAWN: usize = 30;
@@ -39,7 +38,7 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
         svg.text((scale.x(tick), 284.0), "middle", &format::number(tick));
     }
     svg.text((PLOT.0 + PLOT.1 / 2.0, 308.0), "middle", "weight of a row, logarithmic axis (1: counts as logged)");
-    Some(svg.close(&format!("Figure 8.1. {finding}.")))
+    Some(svg.close(&format!("{finding}.")))
 }
 
 /// Logged and target share of each cell, joined by a line, furthest out of proportion first. `None` without a cell
@@ -61,23 +60,25 @@ pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option
         "One row for each of {} cells, the most under-represented first: a circle at its share of the log, a diamond at its share of the target.",
         sorted.len()
     );
-    let bottom = 44.0 + 22.0 * count(sorted.len());
+    let bottom = TOP + 22.0 * count(sorted.len());
     let mut svg = Svg::open(bottom + 48.0, "cells", &finding, &about);
-    legend(&mut svg);
     share_axis(&mut svg, full, bottom);
+    name_marks(&mut svg, worst, full);
     for (index, cell) in sorted.iter().enumerate() {
-        dumbbell(&mut svg, cell, &name(cell), 44.0 + 22.0 * count(index), full);
+        dumbbell(&mut svg, cell, &name(cell), TOP + 22.0 * count(index), full);
     }
     let rest = if more > 0 {
         format!(" The {} cells drawn are the most under-represented, and {more} more are in the table.", sorted.len())
     } else {
         String::new()
     };
-    Some(svg.close(&format!("Figure 7.1. {}.{rest}", xml(&finding))))
+    Some(svg.close(&format!("{}.{rest}", xml(&finding))))
 }
 
 /// Left edge and width of the plotting area.
 const PLOT: (f64, f64) = (210.0, 330.0);
+/// Where the first cell's row begins.
+const TOP: f64 = 32.0;
 
 fn is_drawable(cell: &CellRecord) -> bool {
     cell.p_target.is_finite() && cell.p_observed.is_finite() && (cell.p_target > 0.0 || cell.p_observed > 0.0)
@@ -88,18 +89,23 @@ fn ratio(cell: &CellRecord) -> f64 {
     if cell.p_observed > 0.0 { cell.p_target / cell.p_observed } else { f64::INFINITY }
 }
 
-/// Names the two marks; their words keep the colour of text, which contrasts with every background.
-fn legend(svg: &mut Svg) {
-    svg.circle(PLOT.0 + 6.0, 14.0);
-    svg.text((PLOT.0 + 16.0, 18.0), "start", "logged");
-    svg.diamond(PLOT.0 + 86.0, 14.0);
-    svg.text((PLOT.0 + 96.0, 18.0), "start", "target");
+/// Where a share is drawn.
+fn share_x(share: f64, full: f64) -> f64 {
+    PLOT.0 + PLOT.1 * (share / full).clamp(0.0, 1.0)
+}
+
+/// Names the two marks above those of the first cell, the lesser to its left, the greater to its right.
+fn name_marks(svg: &mut Svg, first: &CellRecord, full: f64) {
+    let (logged, target) = (share_x(first.p_observed, full), share_x(first.p_target, full));
+    let (left, right) = if logged <= target { ("end", "start") } else { ("start", "end") };
+    svg.text((logged, TOP - 10.0), left, "share of the log");
+    svg.text((target, TOP - 10.0), right, "share of the target");
+    svg.text((PLOT.0 + PLOT.1 + 16.0, TOP - 10.0), "start", "log → target");
 }
 
 fn dumbbell(svg: &mut Svg, cell: &CellRecord, name: &str, top: f64, full: f64) {
     let y = top + 11.0;
-    let x = |share: f64| PLOT.0 + PLOT.1 * (share / full).clamp(0.0, 1.0);
-    let (logged, target) = (x(cell.p_observed), x(cell.p_target));
+    let (logged, target) = (share_x(cell.p_observed, full), share_x(cell.p_target, full));
     svg.text((PLOT.0 - 10.0, y + 4.0), "end", name);
     svg.line((logged, y), (target, y), "join");
     svg.circle(logged, y);
@@ -117,7 +123,7 @@ fn share_axis(svg: &mut Svg, full: f64, bottom: f64) {
             break;
         }
         let x = PLOT.0 + PLOT.1 * (share / full);
-        svg.line((x, 36.0), (x, bottom), "grid");
+        svg.line((x, TOP), (x, bottom), "grid");
         svg.text((x, bottom + 16.0), "middle", &format::share(share));
     }
     svg.text((PLOT.0 + PLOT.1 / 2.0, bottom + 38.0), "middle", "share of all comparisons (%)");
@@ -207,7 +213,8 @@ impl LogScale {
     }
 }
 
-/// An SVG figure on one line, so that it is one HTML block of the Markdown body.
+/// An SVG figure on one line, so that it is one HTML block of the Markdown body. Its title, which states the finding,
+/// stands above it.
 pub(super) struct Svg {
     text: String,
 }
@@ -215,7 +222,7 @@ pub(super) struct Svg {
 impl Svg {
     pub(super) fn open(height: f64, id: &str, title: &str, about: &str) -> Svg {
         let text = format!(
-            "<figure><div class=\"scroll\" role=\"group\" aria-label=\"figure\" tabindex=\"0\">\
+            "<div class=\"scroll\" role=\"group\" aria-label=\"figure\" tabindex=\"0\">\
              <svg role=\"img\" aria-labelledby=\"{id}-t {id}-d\" viewBox=\"0 0 {WIDTH:.0} {height:.0}\">\
              <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
             xml(title),
@@ -224,10 +231,9 @@ impl Svg {
         Svg { text }
     }
 
-    pub(super) fn close(mut self, caption: &str) -> String {
-        // Writing to a String cannot fail.
-        let _ = write!(self.text, "</svg></div><figcaption>{caption}</figcaption></figure>");
-        self.text
+    /// The whole figure. The title above it is given as HTML.
+    pub(super) fn close(self, title: &str) -> String {
+        format!("<figure><figcaption>{title}</figcaption>{}</svg></div></figure>", self.text)
     }
 
     pub(super) fn push(&mut self, element: &str) {
@@ -249,6 +255,18 @@ impl Svg {
         self.push(&format!(
             "<path class=\"target\" d=\"M{left:.1} {y:.1}L{x:.1} {top:.1}L{right:.1} {y:.1}L{x:.1} {bottom:.1}Z\"/>"
         ));
+    }
+
+    /// Names beside the right ends of lines, moved down where two would lie on one another.
+    pub(super) fn name_ends(&mut self, mut names: Vec<((f64, f64), String)>) {
+        const APART: f64 = 15.0;
+        names.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+        let mut least = f64::NEG_INFINITY;
+        for ((x, y), name) in names {
+            let y = y.max(least);
+            self.text((x, y + 4.0), "start", &name);
+            least = y + APART;
+        }
     }
 
     pub(super) fn text(&mut self, at: (f64, f64), anchor: &str, content: &str) {

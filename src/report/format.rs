@@ -21,6 +21,11 @@ pub(super) fn share(value: f64) -> String {
     format!("{} %", text.unwrap_or_else(|| percent.to_string()))
 }
 
+/// A difference of two shares, or a share's error, in percentage points to three digits: `-1.25 pp`.
+pub(super) fn points(value: f64) -> String {
+    if value.is_finite() { format!("{} pp", significant(value * 100.0, 3)) } else { NOT_KNOWN.to_owned() }
+}
+
 /// Any other number to four significant digits, or to the unit where that is more: `0.1311`, `7,866`, `1.2e-7`.
 pub(super) fn number(value: f64) -> String {
     if value.is_finite() { significant(value, 4) } else { NOT_KNOWN.to_owned() }
@@ -175,6 +180,14 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(share(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn differences_of_shares_are_points() {
+        let cases = [(0.0, "0 pp"), (-0.012_51, "-1.25 pp"), (0.5, "50 pp"), (f64::NAN, "not known")];
+        for (value, text) in cases {
+            assert_eq!(points(value), text, "{value}");
         }
     }
 

@@ -122,7 +122,7 @@ fn accuracy_figure(record: &RefitRecord, caps: &[&FrontierPoint]) -> Option<Stri
     svg.text((LEFT, bottom + 16.0), "start", &format::share(low));
     svg.text((LEFT + WIDE, bottom + 16.0), "end", &format::share(high));
     svg.text((LEFT + WIDE / 2.0, bottom + 34.0), "middle", "target preference accuracy, out of fold");
-    Some(svg.close(&super::escape::xml(&title)))
+    Some(svg.close(&format!("{}.", super::escape::xml(&title))))
 }
 
 /// Reward against divergence, a line for the naive re-fit and one for the cap that was taken. `None` where they are not
@@ -142,7 +142,13 @@ fn reward_figure(record: &RefitRecord, own: &[&FrontierPoint]) -> Option<String>
     if taken.len() < 2 || !(widest > 0.0 && high > low && widest.is_finite() && (high - low).is_finite()) {
         return None;
     }
-    let title = format!("Reward against divergence, {} and naive", record.objective);
+    let point = own.iter().find(|point| point.selected)?;
+    let title = format!(
+        "{}, capped at {clip}, earns {} over the reference at a divergence of {} nats",
+        record.objective,
+        format::number(point.reward?),
+        format::number(point.kl?)
+    );
     let about = format!(
         "Expected reward over the reference's against KL from the reference, in nats, from 0 to {}; one mark a temperature.",
         format::number(widest)
@@ -160,16 +166,16 @@ fn reward_figure(record: &RefitRecord, own: &[&FrontierPoint]) -> Option<String>
             if diamond { svg.diamond(x, y) } else { svg.circle(x, y) }
         }
     }
-    svg.circle(LEFT + 6.0, 14.0);
-    svg.text((LEFT + 16.0, 18.0), "start", "naive");
-    svg.diamond(LEFT + 86.0, 14.0);
-    svg.text((LEFT + 96.0, 18.0), "start", &format::shorten(&format!("{}, {clip}", record.objective), 30));
+    let named = [(&naive, "naive".to_owned()), (&taken, format!("{}, {clip}", record.objective))];
+    let ends = named.into_iter().filter_map(|(points, name)| Some((place(*points.last()?), name)));
+    svg.name_ends(ends.map(|((x, y), name)| ((x + 10.0, y), format::shorten(&name, 20))).collect());
+    svg.text((LEFT, 14.0), "middle", "reward over the reference's");
     svg.text((LEFT - 8.0, 34.0), "end", &format::number(high));
     svg.text((LEFT - 8.0, 194.0), "end", &format::number(low));
     svg.text((LEFT, 208.0), "middle", "0");
     svg.text((LEFT + WIDE, 208.0), "middle", &format::number(widest));
     svg.text((LEFT + WIDE / 2.0, 228.0), "middle", "KL from the reference, nats");
-    Some(svg.close(&super::escape::xml(&title)))
+    Some(svg.close(&format!("{}.", super::escape::xml(&title))))
 }
 
 /// A name for an element's id that holds nothing from the documents.

@@ -3,7 +3,7 @@
 use super::escape;
 use super::format;
 use super::record::{CellKey, Report, Status};
-use super::view::{View, view, words};
+use super::view::{View, short, view, words};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, context};
@@ -24,9 +24,10 @@ struct Section {
     template: &'static str,
 }
 
-/// The sections in reading order; the order gives the numbers.
+/// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
 const SECTIONS: [Section; 15] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
+    Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
         id: "scope",
         title: "Scope, and what this audit cannot show",
@@ -49,7 +50,6 @@ const SECTIONS: [Section; 15] = [
         template: include_str!("../../templates/sensitivity.md"),
     },
     Section { id: "refits", title: "Re-fits", template: include_str!("../../templates/refits.md") },
-    Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
         id: "changes",
         title: "Changes since the baseline",
@@ -87,7 +87,10 @@ pub fn html(report: &Report) -> Result<String, RenderError> {
     let values = context! {
         title => escape::clean(&format!("{} {}", report.regime.name, report.regime.version)),
         verdict => words(report.verdict).word,
-        running => hexadecimal(&report.regime.fingerprint),
+        as_of => escape::clean(&report.as_of),
+        fingerprint => escape::clean(short(&report.regime.fingerprint)),
+        running => Value::from_safe_string(running(report)),
+        tool => escape::clean(&format!("{} {}", report.tool.name, report.tool.version)),
         style => Value::from_safe_string(STYLE.to_owned()),
         body => Value::from_safe_string(body),
     };
@@ -111,6 +114,11 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_filter("share", |value: &Value| float(value, format::share).map(safe));
     templates.add_filter("number", |value: &Value| float(value, format::number).map(safe));
     templates.add_filter("sentence", |value: &str| format::sentence(value));
+    templates.add_filter("points", |value: &Value| float(value, format::points).map(safe));
+    templates.add_filter("xml", |value: &str| safe(escape::xml(value)));
+    templates.add_filter("figure", |figure: &str, section: usize, number: usize| {
+        safe(number_figure(figure, section, number))
+    });
     templates.add_filter("code", |value: &str| safe(escape::code(value)));
     templates.add_filter("code_block", |value: &str, language: &str| safe(escape::code_block(value, language)));
     templates.add_filter("cell", |value: Serde<CellKey>| format::cell(&value));
@@ -183,9 +191,21 @@ fn status(status: Status, html: bool) -> String {
     if html { format!("<span class=\"st {class}\">{symbol} {word}</span>") } else { format!("{symbol} {word}") }
 }
 
-/// Only what can stand in a style sheet's string: the page's running line names the regime by it.
-fn hexadecimal(digest: &str) -> String {
-    digest.chars().filter(char::is_ascii_hexdigit).take(12).collect()
+/// The printed page's running lines, as the contents of margin boxes: whose regime, which version, which digest.
+fn running(report: &Report) -> String {
+    let (regime, policy) = (&report.regime, &report.policy);
+    let quoted = |text: String| format!("content: \"{}\";", escape::css(&format::shorten(&escape::clean(&text), 90)));
+    format!(
+        "@page {{ @top-left {{ {} }} @top-right {{ {} }} @bottom-left {{ {} }} }}",
+        quoted(format!("counterweight audit: {}", words(report.verdict).word)),
+        quoted(format!("{} {}, {}", regime.name, regime.version, short(&regime.fingerprint))),
+        quoted(format!("policy {} {}, as of {}", policy.name, policy.version, report.as_of)),
+    )
+}
+
+/// A figure's number before its title.
+fn number_figure(figure: &str, section: usize, number: usize) -> String {
+    figure.replacen("<figcaption>", &format!("<figcaption><b>Figure {section}.{number}.</b> "), 1)
 }
 
 fn to_html(markdown: &str) -> String {
@@ -224,27 +244,27 @@ fn anchor_of(text: &str) -> String {
     kept.chars().filter(|character| character.is_ascii_alphanumeric() || *character == '-').collect()
 }
 
-/// Makes tables accessible: captions, header scope, a container of their own to scroll in.
+/// Makes tables accessible: captions, header scope, a container of their own to scroll in that says which table it holds.
 ///
 /// Works on text because pulldown-cmark writes tables itself; data cannot be mistaken for tags, since every `<` of it
 /// is `&lt;` by now.
 fn dress(html: &str) -> String {
     const CAPTION: &str = "<p><strong>Table ";
     const END: &str = "</strong></p>\n<table>";
-    const OPEN: &str = "<div class=\"scroll\" role=\"group\" aria-label=\"table\" tabindex=\"0\"><table>";
-    let mut dressed = String::with_capacity(html.len());
+    let mut dressed = String::with_capacity(html.len() + html.len() / 4);
     for (index, piece) in html.split(CAPTION).enumerate() {
         match piece.split_once(END).filter(|_| index > 0) {
             Some((caption, rest)) => {
+                let (number, title) = caption.split_once(". ").unwrap_or(("", caption));
                 // Writing to a String cannot fail.
-                let _ = write!(dressed, "{OPEN}<caption>Table {caption}</caption>");
-                dressed.push_str(&rest.replace("<table>", OPEN));
+                let _ = write!(dressed, "{}<caption><b>Table {number}.</b> {title}</caption>", open_table(number));
+                dressed.push_str(&rest.replace("<table>", &open_table("")));
             }
             None => {
                 if index > 0 {
                     dressed.push_str(CAPTION);
                 }
-                dressed.push_str(&piece.replace("<table>", OPEN));
+                dressed.push_str(&piece.replace("<table>", &open_table("")));
             }
         }
     }
@@ -253,4 +273,11 @@ fn dress(html: &str) -> String {
         .replace("<th>", "<th scope=\"col\">")
         .replace("<th style=\"text-align: right\">", "<th scope=\"col\" class=\"r\">")
         .replace("<td style=\"text-align: right\">", "<td class=\"r\">")
+}
+
+/// Where a table begins: in a group that the keyboard can scroll, named by the table's number if it has one.
+fn open_table(number: &str) -> String {
+    let digits: String = number.chars().filter(|character| character.is_ascii_digit() || *character == '.').collect();
+    let label = if digits.is_empty() { "table".to_owned() } else { format!("Table {digits}") };
+    format!("<div class=\"scroll\" role=\"group\" aria-label=\"{label}\" tabindex=\"0\"><table>")
 }

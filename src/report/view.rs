@@ -13,7 +13,10 @@ use serde::Serialize;
 use std::cmp::Ordering;
 
 /// Rows of a table that are shown; the others are folded.
-const ROWS_SHOWN: usize = 40;
+const ROWS_SHOWN: usize = 25;
+
+/// Checks that the decision box names; the others are among the findings.
+const DECIDING: usize = 6;
 
 /// The context of the templates.
 #[derive(Serialize)]
@@ -27,7 +30,7 @@ pub(super) struct View<'a> {
     statuses: Vec<(Status, usize)>,
     checks: Vec<CheckView<'a>>,
     findings: Vec<CheckView<'a>>,
-    blocking: Vec<CheckView<'a>>,
+    deciding: Folded<CheckView<'a>>,
     excluded: u64,
     masses: Folded<Mass<'a>>,
     cells: Folded<CellRow<'a>>,
@@ -60,6 +63,8 @@ struct Envelope<'a> {
 pub(super) struct Words {
     /// `PASS`, `DIAGNOSTIC` or `BLOCK`.
     pub(super) word: &'static str,
+    /// A sign beside the word, so that colour is not the only one.
+    pub(super) symbol: &'static str,
     /// What it says about the logs.
     pub(super) sentence: &'static str,
 }
@@ -119,9 +124,8 @@ struct CellRow<'a> {
 pub(super) fn view(report: &Report, html: bool) -> View<'_> {
     let cells = sorted_cells(report);
     let covariates = &report.regime.covariates;
-    let checks = || report.checks.iter().map(check_view);
-    let mut blocking: Vec<CheckView<'_>> = checks().filter(|check| check.record.verdict != Verdict::Pass).collect();
-    blocking.sort_by_key(|check| std::cmp::Reverse(check.record.verdict));
+    let sorted = sorted_checks(report);
+    let checks = || sorted.iter().copied().map(check_view);
     View {
         report,
         html,
@@ -132,7 +136,7 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         statuses: status_counts(report),
         checks: checks().collect(),
         findings: checks().filter(|check| is_finding(check.record.status)).collect(),
-        blocking,
+        deciding: fold_at(DECIDING, checks().filter(|check| decides(report, check.record)).collect()),
         excluded: report.rows.excluded.values().fold(0, |sum, rows| sum.saturating_add(*rows)),
         masses: fold(report.regime.resolved.iter().map(|row| mass(covariates, row)).collect()),
         cells: fold(cells.iter().map(|record| CellRow { levels: levels(covariates, &record.cell), record }).collect()),
@@ -179,11 +183,15 @@ fn envelopes(report: &Report, html: bool) -> Vec<Envelope<'_>> {
 /// The verdict in words.
 pub(super) fn words(verdict: Verdict) -> Words {
     match verdict {
-        Verdict::Pass => {
-            Words { word: "PASS", sentence: "no check stands in the way of using these logs for the declared target" }
+        Verdict::Pass => Words {
+            word: "PASS",
+            symbol: "✓",
+            sentence: "no check stands in the way of using these logs for the declared target",
+        },
+        Verdict::Diagnostic => {
+            Words { word: "DIAGNOSTIC", symbol: "▲", sentence: "use for diagnosis, not yet for a claim" }
         }
-        Verdict::Diagnostic => Words { word: "DIAGNOSTIC", sentence: "use for diagnosis, not yet for a claim" },
-        Verdict::Block => Words { word: "BLOCK", sentence: "these logs do not support the claim" },
+        Verdict::Block => Words { word: "BLOCK", symbol: "✗", sentence: "these logs do not support the claim" },
     }
 }
 
@@ -232,10 +240,26 @@ fn by_mass_and_name(a: &CellRecord, b: &CellRecord) -> Ordering {
     b.p_target.total_cmp(&a.p_target).then_with(|| a.cell.cmp(&b.cell))
 }
 
+/// Whether a check by itself brings the audit to its verdict.
+fn decides(report: &Report, check: &CheckRecord) -> bool {
+    report.verdict != Verdict::Pass && check.verdict == report.verdict
+}
+
+/// What stands most in the way first; of equals, the order of the record.
+fn sorted_checks(report: &Report) -> Vec<&CheckRecord> {
+    let mut checks: Vec<&CheckRecord> = report.checks.iter().collect();
+    let place = |check: &CheckRecord| STATUSES.iter().position(|status| *status == check.status);
+    checks.sort_by_key(|check| (std::cmp::Reverse(check.verdict), place(check)));
+    checks
+}
+
+/// The worst first.
+const STATUSES: [Status; 6] =
+    [Status::Fail, Status::Undetermined, Status::Warn, Status::Waived, Status::Pass, Status::NotApplicable];
+
 fn status_counts(report: &Report) -> Vec<(Status, usize)> {
-    let all = [Status::Fail, Status::Undetermined, Status::Warn, Status::Waived, Status::Pass, Status::NotApplicable];
     let count = |status| report.checks.iter().filter(|check| check.status == status).count();
-    all.into_iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0).collect()
+    STATUSES.into_iter().map(|status| (status, count(status))).filter(|(_, count)| *count > 0).collect()
 }
 
 fn check_view(record: &CheckRecord) -> CheckView<'_> {
@@ -275,8 +299,12 @@ fn changes(report: &Report) -> Vec<ChangeView<'_>> {
     changes.into_iter().map(row).collect()
 }
 
-fn fold<T>(mut rows: Vec<T>) -> Folded<T> {
-    let folded = rows.split_off(rows.len().min(ROWS_SHOWN));
+fn fold<T>(rows: Vec<T>) -> Folded<T> {
+    fold_at(ROWS_SHOWN, rows)
+}
+
+fn fold_at<T>(shown: usize, mut rows: Vec<T>) -> Folded<T> {
+    let folded = rows.split_off(rows.len().min(shown));
     Folded { shown: rows, folded }
 }
 

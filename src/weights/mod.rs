@@ -1,8 +1,9 @@
 //! The change of measure: w = p_T/p_O x g_T/g_O (over the inclusion probability, where rows were selected), and what the weights say about overlap.
 //!
-//! Owns: p_O, the cell factors p_T/p_O, the weight summary. Works from statistics alone.
+//! Owns: p_O, the cell factors p_T/p_O, the weight summary, where further comparisons would help most. Works from statistics alone.
 //! Must never: read rows, or compare anything with a limit.
 
+mod allocation;
 mod calibration;
 mod clipping;
 mod concentration;
@@ -11,6 +12,7 @@ mod sides;
 mod summary;
 mod tail;
 
+pub use allocation::{Allocation, NotPlanned, PlannedCell, allocate};
 pub use calibration::{Calibration, CellCalibration, calibrate, largest_pair_ratio};
 pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
