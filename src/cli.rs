@@ -7,6 +7,7 @@ use crate::commands::{
 use chrono::NaiveDate;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use counterweight::declare::Preset;
+use counterweight::report::Form;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ enum Command {
                             Exit codes: 0 nothing blocks, 1 the verdict blocks, 2 it could not be audited.\n\n\
                             Examples:\n  counterweight audit examples/telemetry/audit.yaml\n  \
                             counterweight audit audit.yaml --out report --fail-on diagnostic --format json\n  \
+                            counterweight audit audit.yaml --summary --baseline accepted/report.json\n  \
                             counterweight audit audit.yaml --set checks.cell-support.min_rows=50 --as-of 2026-10-01\n  \
                             counterweight audit audit.yaml --statistics logs.statistics.parquet\n  \
                             counterweight audit audit.yaml --from-statistics monday.parquet tuesday.parquet")]
@@ -165,13 +167,16 @@ enum Command {
     },
     /// Make report.md and report.html again from report.json, byte for byte, without the logs
     #[command(after_help = "Examples:\n  counterweight render counterweight-report/report.json --out again\n  \
-                            counterweight render report.json --out /tmp/for-the-committee")]
+                            counterweight render counterweight-report/report.json --out comment --summary")]
     Render {
         /// The record of an audit
         report: PathBuf,
         /// The folder to write
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
+        /// Make report.md short, under 60,000 characters: a comment for a pull request
+        #[arg(long)]
+        summary: bool,
     },
     /// Apply a fitted policy to a log: for each row its margin and the probability that it prefers a
     #[command(
@@ -182,9 +187,12 @@ enum Command {
         /// A fitted policy, as `audit` writes it
         #[arg(value_name = "POLICY.safetensors")]
         policy: PathBuf,
-        /// The log: event_id, and features_a and features_b, or response_a and response_b with --responses
+        /// The log, with the columns that the policy was fitted on
         #[arg(value_name = "LOGS")]
         logs: PathBuf,
+        /// Read the log by the columns and the preset of this audit document
+        #[arg(long, value_name = "AUDIT.yaml")]
+        audit: Option<PathBuf>,
         /// The file with the responses' features
         #[arg(long, value_name = "FILE")]
         responses: Option<PathBuf>,
@@ -228,7 +236,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct LogArgs {
-    /// A file, a folder or a glob: Parquet, NDJSON or CSV, the text formats also with .gz or .zst
+    /// A file, a folder or a glob: Parquet, NDJSON, a JSON list or CSV, the text formats also with .gz or .zst
     #[arg(value_name = "LOGS")]
     logs: String,
     /// Whose column names these are [default: told by the columns]
@@ -273,6 +281,9 @@ struct AuditArgs {
     /// Write weights.parquet into the report's folder: the weight of every labelled row, for training
     #[arg(long)]
     weights: bool,
+    /// Make report.md short, under 60,000 characters: a comment for a pull request
+    #[arg(long)]
+    summary: bool,
     /// The date that waivers and ages refer to, YYYY-MM-DD [default: today, UTC]
     #[arg(long, value_name = "DATE")]
     as_of: Option<NaiveDate>,
@@ -429,9 +440,9 @@ pub(crate) fn run() -> ExitCode {
         }
         Command::Keygen { out, algorithm } => commands::keygen(&out, algorithm.into()),
         Command::Diff { old, new, format } => commands::diff(&old, &new, format.into()),
-        Command::Render { report, out } => commands::render(&report, &out),
-        Command::Score { policy, logs, responses, out } => {
-            commands::score(&ScoreOptions { policy, logs, responses, out })
+        Command::Render { report, out, summary } => commands::render(&report, &out, form(summary)),
+        Command::Score { policy, logs, audit, responses, out } => {
+            commands::score(&ScoreOptions { policy, logs, audit, responses, out })
         }
         Command::Checks { format } => commands::list_checks(format.into()),
         Command::Explain { check } => commands::explain(&check),
@@ -439,6 +450,11 @@ pub(crate) fn run() -> ExitCode {
         Command::Completions { shell } => completions(shell),
     };
     commands::exit(result)
+}
+
+/// Which report.md `--summary` asks for.
+fn form(summary: bool) -> Form {
+    if summary { Form::Short } else { Form::Full }
 }
 
 fn completions(shell: clap_complete::Shell) -> Result<u8, Failure> {
@@ -468,6 +484,7 @@ impl From<AuditArgs> for AuditOptions {
             baseline: args.baseline,
             resume: args.resume,
             weights: args.weights,
+            form: form(args.summary),
             quiet: args.quiet,
         }
     }

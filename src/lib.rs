@@ -20,6 +20,7 @@ pub mod change;
 pub mod checks;
 pub mod declare;
 pub mod estimate;
+pub mod labels;
 pub mod logs;
 pub mod numeric;
 pub mod refit;

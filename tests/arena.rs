@@ -173,6 +173,19 @@ fn candidates_are_worth_what_the_truth_says() {
     assert_eq!((judge.challenger.as_str(), judge.incumbent.as_str()), ("judge", "longer"));
     assert!(judge.difference.as_ref().unwrap().ci.unwrap()[0] > 0.05);
     assert!(judge.observed_difference.as_ref().unwrap().estimate < 0.0);
+    // What it takes to overturn that. Without sampling error: of the disagreements' weight 60 % is won, odds of 1.5, whose root is
+    // Lambda's; either with sampling error is less, and clusters that may go one way leave less than independent rows.
+    let (gamma, lambda) = (judge.gamma.as_ref().unwrap(), judge.lambda.as_ref().unwrap());
+    let (by_row, point) = (gamma.tipping_by_row.unwrap(), gamma.tipping_point.unwrap());
+    assert!((gamma.share_won.unwrap() - 0.6).abs() < 0.01 && (point - 1.5).abs() < 0.02, "{gamma:?}");
+    let tipping = gamma.tipping.unwrap();
+    assert!(1.2 < tipping && tipping < by_row - 0.1 && by_row < point - 0.05, "{tipping} {by_row} {point}");
+    let (tipping, point) = (lambda.tipping.unwrap(), lambda.tipping_point.unwrap());
+    assert!(1.15 < tipping && tipping < point - 0.02 && (point - 1.225).abs() < 0.01, "{tipping} {point}");
+    for other in &report.comparisons[1..] {
+        let nothing = (other.gamma.as_ref().unwrap().tipping, other.lambda.as_ref().unwrap().tipping);
+        assert_eq!(nothing, (None, None), "{} is behind: there is nothing to overturn", other.challenger);
+    }
     assert_eq!(status("candidate-completeness").status, Status::Pass);
     // One of the three challengers is worse for the declared population, and the policy blocks on that.
     let regression = status("target-regression");

@@ -48,7 +48,7 @@ fn a_timestamp_that_is_not_there_is_a_warning() {
 fn log(n: usize, fields: impl Fn(usize) -> String) -> String {
     let rows = (0..n).map(|row| {
         let (prompt, annotator) = (row % 500, row % 20);
-        format!("e{row},p{prompt},r1,r2,{},m,ann{annotator},2026-10-02T00:00:00Z\n", fields(row))
+        format!("e{row},p{prompt},r{row},s{row},{},m,ann{annotator},2026-10-02T00:00:00Z\n", fields(row))
     });
     HEADER.to_owned() + &rows.collect::<String>()
 }

@@ -5,9 +5,9 @@ use crate::support::Sandbox;
 use counterweight::audit::comparisons;
 use counterweight::declare;
 use counterweight::estimate::{
-    Answer, Clusters, Comparisons, Held, IntervalMethod, RobustTerm, Sample, Weighted, confidence_sequence,
-    counting_interval, doubly_robust_scores, finite_sample_bound, ips, likelihood_mean, mean, mean_of_scores,
-    quadratic_interval, quadratic_mean, self_normalised_doubly_robust,
+    Answer, Clusters, Comparisons, Held, IntervalMethod, PolicyColumns, RobustTerm, Sample, Weighted, clipped,
+    confidence_sequence, counting_interval, doubly_robust_scores, finite_sample_bound, ips, likelihood_mean,
+    log_losses, margins, mean, mean_of_scores, quadratic_interval, quadratic_mean, self_normalised_doubly_robust,
 };
 use counterweight::logs::{Codes, ColumnData};
 use counterweight::report::{CheckRecord, Report, Status};
@@ -292,6 +292,17 @@ fn two_groupings_add_up_and_never_vanish() {
     let expected = of(0) + of(1) - found.se_by_row.unwrap().powi(2);
     let expected = if expected > 0.0 { expected } else { of(0).max(of(1)) };
     assert_close(found.se.unwrap().powi(2), expected, 1e-12, "two-way");
+    // Two groupings that are the same: V_1 + V_2 - V_12 is V_1.
+    let same = [grouped(&first), grouped(&first)];
+    let same = mean(&Sample { clusters: &same, ..sample }, &values, (0.0, 1.0)).unwrap();
+    assert_close(same.se.unwrap(), same.se_by_cluster[0].unwrap(), 1e-12, "the same twice");
+    // Within either kind of group everything cancels: what is left is rounding, and is not taken for precision.
+    let checkered: Vec<f64> = first.iter().zip(&second).map(|(a, b)| f64::from((a + b) % 2)).collect();
+    let cancelled = mean(&sample, &checkered, (0.0, 1.0)).unwrap();
+    assert!(cancelled.se.unwrap() >= cancelled.se_by_cluster[0].unwrap().max(cancelled.se_by_cluster[1].unwrap()));
+    // One group of a kind: nothing is known.
+    let one = [grouped(&first), grouped(&[0; 36])];
+    assert!(mean(&Sample { clusters: &one, ..sample }, &values, (0.0, 1.0)).unwrap().se.is_none());
 }
 
 #[test]
@@ -308,6 +319,7 @@ fn the_finite_sample_bound_says_when_it_says_nothing() {
 }
 
 /// A log of one covariate, pairs as logged. Incumbent `old` and challenger `new` prefer a where their margin is positive.
+#[derive(Clone, Copy)]
 struct Log {
     rows: usize,
     /// One prompt a row, or so many in all.
@@ -432,6 +444,61 @@ fn too_little_to_judge_is_undetermined_and_blocks() {
 }
 
 #[test]
+fn a_bootstrap_that_shows_no_spread_is_no_pass() {
+    let of = |log: &Log| {
+        let report = log.audit("");
+        (check(&report, "weight-sensitivity").status, report)
+    };
+    assert_eq!(of(&Log::default()).0, Pass);
+    // One cluster drawn again and again is always the same; four are nearly.
+    for prompts in [1, 4] {
+        let (status, report) = of(&Log { prompts, ..Log::default() });
+        let own = check(&report, "weight-sensitivity");
+        assert_eq!(status, Undetermined, "{prompts}: {}", own.message);
+        assert!(own.measures.iter().any(|measure| measure.limit.is_some()), "which limit: {:?}", own.measures);
+    }
+    // Eight rows, all of them won: every sample says 1.
+    let won = Log {
+        old: |i| Some(if i % 5 < 3 { -1.0 } else { 1.0 }),
+        new: |i| Some(if i % 5 < 3 { 1.0 } else { -1.0 }),
+        ..Log::default()
+    };
+    assert_eq!(of(&Log { rows: 8, ..won }).0, Undetermined);
+    // However many rows, without spread there is no sampling error to resample.
+    let (status, report) = of(&Log { rows: 2000, ..won });
+    assert_eq!(status, Undetermined, "{}", check(&report, "weight-sensitivity").message);
+    assert_eq!(check(&report, "hidden-confounding").status, Pass, "the sign-score bound needs none");
+    // A log-probability that is missing settles nothing; an absurd one is as good as missing.
+    let holes = Log { new: |i| (i != 1000).then_some(if i % 5 < 3 { 1.0 } else { -1.0 }), ..Log::default() };
+    assert_eq!(of(&holes).0, Undetermined);
+}
+
+#[test]
+fn numbers_beyond_any_number_are_missing_and_never_infinite() {
+    let policy = PolicyColumns { shift_a: vec![-1e308, -1.0], shift_b: vec![1e308, 0.0], ..PolicyColumns::default() };
+    let margins = margins(&policy);
+    assert!(margins[0].is_nan() && margins[1] <= -1.0);
+    let losses = log_losses(&margins, &[Answer::A, Answer::A], 0.1);
+    assert!(losses[0].is_nan() && losses[1].is_finite());
+    // A sum beyond any number is no mean.
+    let (weights, rows) = (vec![1e300; 3], [0, 1, 2]);
+    let sample = Sample { rows: &rows, weights: &weights, factors: &weights, clusters: &[], largest_weight: None };
+    assert!(mean(&sample, &[1e10, 1.0, 1.0], (f64::NEG_INFINITY, f64::INFINITY)).is_none());
+    assert!(mean(&sample, &[0.0, 1.0, 1.0], (0.0, 1.0)).is_some_and(|own| own.se.is_some_and(f64::is_finite)));
+}
+
+#[test]
+fn clipped_weights_promise_nothing_about_the_target_at_any_sample_size() {
+    let weights: Vec<f64> = (0..200).map(|i| if i % 10 == 0 { 5.0 } else { 0.5 }).collect();
+    let values: Vec<f64> = (0..200).map(|i| f64::from(u8::from(i % 3 == 0))).collect();
+    let (rows, ones) = (rows_of(&weights), vec![1.0; 200]);
+    let sample = Sample { rows: &rows, weights: &weights, factors: &ones, clusters: &[], largest_weight: Some(5.0) };
+    assert!(mean(&sample, &values, (0.0, 1.0)).unwrap().outer.is_some());
+    let clipped = clipped(&sample, &values, 1.0).unwrap();
+    assert!(clipped.outer.is_none() && clipped.interval.is_some());
+}
+
+#[test]
 fn missing_log_probabilities_fail_their_check_and_settle_nothing() {
     let holes = Log { new: |i| (i != 1000).then_some(if i % 5 < 3 { 1.0 } else { -1.0 }), ..Log::default() };
     let (statuses, report) = holes.statuses();
@@ -516,7 +583,8 @@ fn why_there_is_no_doubly_robust_estimate_is_said() {
         robust_note("pairs: {column: g}", &logged).starts_with("not applicable: the target's pairs are not listed")
     );
     let sampled = audit(LOGGED, "  target_sample: prompts.ndjson\n");
-    assert!(robust_note("pairs: {column: g}", &sampled).contains("target sample"));
+    let problems = read(&sampled).unwrap_err();
+    assert!(problems.contains("does not read `target_sample`"), "refused, not ignored: {problems}");
     // Prompt q has a single response, so its row has no g_T; the two others are of one prompt: nothing to fit on.
     assert!(robust_note(uniform, &logged).contains("cannot be fitted"));
 }

@@ -896,6 +896,41 @@ fn duplicates_are_told_apart_by_every_mapped_column() {
     assert_eq!(logs::duplicates(&folder.open("log.csv", Pairs::Logged).unwrap(), &()).unwrap(), None);
 }
 
+/// Ids that ascend are not kept; whatever breaks the order, within a file or between two, must be seen.
+#[test]
+fn ids_that_ascend_but_for_one_place_are_compared() {
+    let folder = Folder::new();
+    let write = |name: &str, ids: ArrayRef| {
+        let n = ids.len();
+        let columns = vec![("event_id", ids), ("domain", words(&vec!["x"; n])), ("label", words(&vec!["a"; n]))];
+        write_parquet(&folder.path(name), columns, 2);
+    };
+    let found = |files: [ArrayRef; 2]| {
+        let [a, b] = files;
+        write("a.parquet", a);
+        write("b.parquet", b);
+        logs::duplicates(&folder.open("?.parquet", Pairs::Logged).unwrap(), &()).unwrap().unwrap()
+    };
+    let copies =
+        |rows: &[u64]| Duplicates { rows: rows.to_vec(), identical: rows.len() as u64, ..Duplicates::default() };
+    let unsigned = |ids: &[u64]| -> ArrayRef { Arc::new(UInt64Array::from(ids.to_vec())) };
+    // Negative ones first; the second file may begin anywhere above the first one's end, and repeats it where it does not.
+    assert_eq!(found([integers(&[-3, -1, 0, 7]), integers(&[8, 9])]), copies(&[]));
+    assert_eq!(found([integers(&[-3, -1, 0, 7]), integers(&[7, 9])]), copies(&[4]));
+    assert_eq!(found([integers(&[1, 2, 3]), integers(&[1, 2, 3])]), copies(&[3, 4, 5]));
+    assert_eq!(found([integers(&[1, 2, 2]), integers(&[5])]), copies(&[2]));
+    assert_eq!(found([integers(&[9, 1]), integers(&[5])]), copies(&[]));
+    // The same 64 bits, read as signed and as unsigned, are two ids.
+    assert_eq!(found([unsigned(&[7, u64::MAX]), unsigned(&[u64::MAX])]), copies(&[2]));
+    assert_eq!(found([integers(&[-1, 4]), unsigned(&[5, u64::MAX])]), copies(&[]));
+    assert_eq!(found([integers(&[-1, 4]), unsigned(&[4, u64::MAX])]), copies(&[2]));
+    // As text, 10 is below 9: that is no order, and no copy either.
+    assert_eq!(found([strings(&[Some("8"), Some("9")]), integers(&[10, 11])]), copies(&[]));
+    assert_eq!(found([words(&["a", "b"]), words(&["b", "c"])]), copies(&[2]));
+    let missing = found([strings(&[Some("a"), None, Some("NA")]), strings(&[Some("b"), None])]);
+    assert_eq!(missing, Duplicates { missing_ids: 3, ..Duplicates::default() });
+}
+
 #[test]
 fn copies_with_lists_and_instants_are_compared() {
     let folder = Folder::new();
@@ -950,16 +985,16 @@ fn thread_count_changes_nothing() {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("logs")).unwrap();
     for file in 0..3 {
-        let n = 4000;
+        let n = 150_000;
         let domains: Vec<String> = (0..n).map(|row| format!("d{}", row * (file + 3) % 11)).collect();
         let propensity: Vec<f64> = (0..n).map(|row| 1.0 / f64::from(row % 97 + 1)).collect();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("domain", Arc::new(StringArray::from(domains))),
-            ("label", words(&vec!["a"; 4000])),
+            ("label", words(&vec!["a"; 150_000])),
             ("propensity", floats(&propensity)),
-            ("target_propensity", floats(&vec![0.01; 4000])),
+            ("target_propensity", floats(&vec![0.01; 150_000])),
         ];
-        write_parquet(&folder.path(&format!("logs/{file}.parquet")), columns, 300);
+        write_parquet(&folder.path(&format!("logs/{file}.parquet")), columns, 10_000);
     }
     let mut csv = String::from("domain,label,propensity,target_propensity\n");
     for row in 0..150_000 {
@@ -983,16 +1018,17 @@ fn thread_count_changes_nothing() {
         })
     };
     let one = trace(1);
-    // Three files of 14 row groups, and 150,000 rows in runs of 65,536: 45 accumulators, 44 merges.
-    assert_eq!(one.iter().filter(|line| line.starts_with("merge")).count(), 44);
-    assert_eq!(one.len(), 45 + 44);
+    // Three files of 15 row groups, 14 of which make a task and one the next, and 150,000 rows in runs of 65,536: 9
+    // accumulators, 8 merges.
+    assert_eq!(one.iter().filter(|line| line.starts_with("merge")).count(), 8);
+    assert_eq!(one.len(), 3 * 15 + 3 + 8);
     assert_eq!(trace(2), one);
     assert_eq!(trace(5), one);
     let blocks = blocks(&log, &[]).unwrap();
     let starts: Vec<u64> = blocks.iter().map(|block| block.first_row).collect();
     assert!(starts.is_sorted());
-    assert_eq!(rows(&blocks).len(), 162_000);
-    assert_eq!(blocks.last().unwrap().first_row, 12_000 + 2 * 65_536);
+    assert_eq!(rows(&blocks).len(), 600_000);
+    assert_eq!(blocks.last().unwrap().first_row, 450_000 + 2 * 65_536);
 }
 
 #[test]

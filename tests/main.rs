@@ -8,7 +8,9 @@
 
 mod architecture;
 mod arena;
+mod assumptions;
 mod attest;
+mod book;
 mod change;
 mod cli;
 mod declare;
@@ -16,6 +18,8 @@ mod degenerate;
 mod estimate;
 mod evidence;
 mod gate;
+mod hostile;
+mod labels;
 mod logs;
 mod matrix;
 mod newton;
@@ -30,5 +34,7 @@ mod sensitivity;
 mod shards;
 mod simulate;
 mod support;
+mod tilts;
 mod verdict;
+mod walkthrough;
 mod worlds;

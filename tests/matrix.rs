@@ -109,6 +109,11 @@ fn each_defect_is_caught_by_its_check_and_the_clean_log_passes() {
             Some(Defect::BusyAnnotator { annotator: "annotator-07".to_owned(), share: 0.5 }),
         ),
         ("nine prompts carry most", "weight-concentration", Some(Defect::FewPrompts { per_domain: 3, share: 0.6 })),
+        (
+            "rows written three times over",
+            "weight-concentration",
+            Some(Defect::ReplicatedClusters { times: 3, share: 0.9 }),
+        ),
         ("no annotator column", "annotator-integrity", Some(Defect::NoColumn("annotator_id".to_owned()))),
         ("exploration floor lost", "logging-overlap", Some(Defect::LowFloor { from_row: 5000, factor: 4.0 })),
         ("inclusion invalid, 1 %", "labelling-selection", Some(Defect::InvalidInclusion(0.01))),

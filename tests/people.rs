@@ -1,6 +1,7 @@
 //! The second scan and what rests on it: annotators, sides, concentration.
 
 use crate::support::{Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME};
+use counterweight::logs::ColumnData;
 use counterweight::numeric::{clustered_ratio, hoeffding_p_value, holm};
 use counterweight::report::{CheckRecord, Report, Status, markdown};
 use counterweight::simulate::{Defect, Row, World, columns, plant, rows};
@@ -217,6 +218,56 @@ fn top_ten(log: &[Row], weights: &[f64], key: impl Fn(&Row) -> String) -> f64 {
     sums.iter().take(10).sum::<f64>() / sums.iter().sum::<f64>()
 }
 
+/// The share of the weight on rows whose key is there already: of k with one key, (k - 1)/k of their weight.
+fn repeated(log: &[Row], weights: &[f64], key: impl Fn(&Row) -> String) -> f64 {
+    let mut sums: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for (row, weight) in log.iter().zip(weights) {
+        let own = sums.entry(key(row)).or_default();
+        *own = (own.0 + 1.0, own.1 + weight);
+    }
+    sums.values().map(|(rows, weight)| weight * (rows - 1.0) / rows).sum::<f64>() / weights.iter().sum::<f64>()
+}
+
+fn measure(report: &Report, name: &str) -> f64 {
+    let measures = &check(report, "weight-concentration").measures;
+    measures
+        .iter()
+        .find(|measure| measure.name.contains(name))
+        .unwrap_or_else(|| panic!("{measures:#?}"))
+        .value
+        .unwrap()
+}
+
+#[test]
+fn rows_written_again_and_prompts_under_several_identifiers_are_found() {
+    let log = planted(&World::telemetry(), 2_000, Defect::ReplicatedClusters { times: 20, share: 1.0 });
+    let report = audit(&log, TELEMETRY_REGIME, TELEMETRY_AUDIT);
+    assert_eq!(check(&report, "label-integrity").status, Status::Pass, "each copy has an id of its own");
+    assert_eq!(check(&report, "weight-concentration").status, Status::Fail);
+    // Every row gets a new prompt identifier; its text is the prompt that was asked.
+    let mut log = rows(&World::telemetry(), 2_000, SEED);
+    let weights = weights(&log, &telemetry_target);
+    let asked: Vec<Option<String>> = log.iter().map(|row| row.prompt_id.clone()).collect();
+    let mut heaviest: BTreeMap<&Option<String>, f64> = BTreeMap::new();
+    asked.iter().zip(&weights).for_each(|(text, own)| {
+        let most = heaviest.entry(text).or_default();
+        *most = most.max(*own);
+    });
+    let share = 1.0 - heaviest.values().sum::<f64>() / weights.iter().sum::<f64>();
+    log.iter_mut().for_each(|row| row.prompt_id = row.event_id.clone());
+    let sandbox = Sandbox::new();
+    let mut written = columns(&log);
+    written.push(("prompt_text", ColumnData::Text(asked.clone())));
+    sandbox.write_log("logs.parquet", &written);
+    sandbox.write("regime.yaml", TELEMETRY_REGIME);
+    sandbox.write("audit.yaml", plain_audit());
+    let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(close(measure(&report, "text another identifier has too"), share, 1e-12), "{share}");
+    assert_eq!(check(&report, "weight-concentration").status, Status::Fail);
+    let message = &check(&report, "weight-concentration").message;
+    assert!(message.contains("on copied prompts"), "{message}");
+}
+
 #[test]
 fn concentration_equals_the_sums_of_the_rows() {
     let log = rows(&World::telemetry(), 3_000, SEED);
@@ -229,6 +280,12 @@ fn concentration_equals_the_sums_of_the_rows() {
     assert!(close(report.concentration.top_10_annotators.unwrap(), annotators, 1e-12));
     assert_eq!(report.concentration.top_10_users, None);
     assert_eq!(check(&report, "weight-concentration").status, Status::Pass);
+    let share = repeated(&log, &weights, |row| {
+        let (a, b) =
+            (row.response_a.clone().min(row.response_b.clone()), row.response_a.clone().max(row.response_b.clone()));
+        format!("{:?} {a:?} {b:?} {:?}", row.prompt_id, row.annotator_id)
+    });
+    assert!(close(measure(&report, "the same annotator saw before"), share, 1e-12), "{share}");
     assert_eq!(report.annotators.len(), 12);
     let whole: f64 = report.annotators.iter().map(|annotator| annotator.weight_share.unwrap()).sum();
     assert!(close(whole, 1.0, 1e-12));

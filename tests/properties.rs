@@ -1,5 +1,6 @@
 //! Laws that hold for any input.
 
+use counterweight::estimate::{Clusters, Sample, mean};
 use counterweight::logs::Label;
 use counterweight::numeric::quantile_linear;
 use counterweight::statistics::{CellStatistics, Statistics};
@@ -110,5 +111,28 @@ proptest! {
         agree(&merged([a(), merged([b(), c()])]), &whole)?;
         agree(&merged([c(), merged([b(), a()])]), &whole)?;
         agree(&merged([Statistics::default(), whole.clone()]), &whole)?;
+    }
+
+    #[test]
+    fn replicating_rows_within_their_clusters_leaves_the_clustered_error(
+        rows in prop::collection::vec((0.01..10.0_f64, 0.0..=1.0_f64, 0..12_u32), 2..120),
+        times in 2..6_usize,
+    ) {
+        let estimate = |times: usize| {
+            let all: Vec<(f64, f64, u32)> = rows.iter().flat_map(|row| std::iter::repeat_n(*row, times)).collect();
+            let (weights, values): (Vec<f64>, Vec<f64>) = all.iter().map(|row| (row.0, row.1)).unzip();
+            let clusters = [Clusters { role: "prompt".to_owned(), codes: all.iter().map(|row| row.2).collect(), count: 12 }];
+            let indices: Vec<u32> = (0..u32::try_from(all.len()).unwrap()).collect();
+            let sample = Sample { rows: &indices, weights: &weights, factors: &weights, clusters: &clusters, largest_weight: None };
+            mean(&sample, &values, (0.0, 1.0)).unwrap()
+        };
+        let (once, replicated) = (estimate(1), estimate(times));
+        prop_assert!(close(once.estimate, replicated.estimate, 1e-12));
+        prop_assert_eq!(once.se.is_some(), replicated.se.is_some());
+        if let (Some(once), Some(replicated)) = (once.se, replicated.se) {
+            prop_assert!((once - replicated).abs() <= 1e-12, "{} {}", once, replicated);
+        }
+        // Nor does it buy degrees of freedom beyond the clusters'.
+        prop_assert!(replicated.freedom <= 11.0);
     }
 }

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
 use counterweight::numeric::sigmoid;
 use counterweight::refit::{
-    Artefact, Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Objective, Pairs, Problem, Select, Settings,
+    Artefact, Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Model, Objective, Pairs, Problem, Select, Settings,
     doubly_robust_loss, explore, loss, loss_gradient, margin, mean_loss, problem_digest, tilt, welfare_of_draws,
 };
 use counterweight::report::{Report, Status};
@@ -164,6 +164,7 @@ fn drawn(seed: u64) -> (Pairs, Menu) {
         weights: Vec::new(),
         clusters: Vec::new(),
         cluster_count: 120,
+        sides: None,
     };
     let mut prompt_of_row = Vec::new();
     for prompt in 0..120_usize {
@@ -197,15 +198,17 @@ fn grid() -> Grid {
             ridges: vec![1.0, 30.0],
             folds: 5,
             seed: 7,
+            model: Model::Tilt,
         },
         betas: vec![0.5, 1.0, 4.0],
         objective: Objective::Weighted,
+        lambdas: Vec::new(),
         select: Select { max_kl: Some(0.4) },
     }
 }
 
 fn explored(pairs: &Pairs, menu: Option<&Menu>, grid: &Grid) -> Frontier {
-    explore(&Problem { pairs, menu, incumbent: None }, grid, None, &|| ()).unwrap()
+    explore(&Problem { pairs, menu, incumbent: None, robust: None }, grid, None, &|| ()).unwrap()
 }
 
 #[test]
@@ -273,8 +276,8 @@ fn a_run_that_was_cut_off_goes_on_and_ends_in_the_same_bytes() {
     let path = sandbox.path("fits");
     let (pairs, menu) = drawn(3);
     let grid = grid();
-    let problem = Problem { pairs: &pairs, menu: Some(&menu), incumbent: None };
-    let digest = problem_digest(&pairs, &grid);
+    let problem = Problem { pairs: &pairs, menu: Some(&menu), incumbent: None, robust: None };
+    let digest = problem_digest(&problem, &grid);
     let run = |counted: &Cell<usize>| {
         let mut checkpoint = Checkpoint::open(&path, &digest).unwrap();
         format!("{:?}", explore(&problem, &grid, Some(&mut checkpoint), &|| counted.set(counted.get() + 1)).unwrap())
@@ -311,7 +314,9 @@ fn a_run_that_was_cut_off_goes_on_and_ends_in_the_same_bytes() {
 fn what_cannot_be_explored_is_said() {
     let (pairs, _) = drawn(4);
     let refused = |grid: &Grid| {
-        explore(&Problem { pairs: &pairs, menu: None, incumbent: None }, grid, None, &|| ()).unwrap_err().to_string()
+        explore(&Problem { pairs: &pairs, menu: None, incumbent: None, robust: None }, grid, None, &|| ())
+            .unwrap_err()
+            .to_string()
     };
     let with_folds = |folds| Grid { settings: Settings { folds, ..grid().settings }, ..grid() };
     assert!(refused(&with_folds(17)).contains("17 folds"));
@@ -435,7 +440,7 @@ fn a_fitted_policy_is_written_scored_and_its_weights_are_there() {
     assert_eq!(policy.to_bytes().unwrap(), bytes);
     let provenance = &policy.provenance;
     assert_eq!((provenance.regime.len(), provenance.policy.len(), provenance.logs.len()), (64, 64, 1));
-    assert!((policy.coefficients[0] - refit.coefficients[0]).abs() < 1e-8);
+    assert!((policy.parameters[0] - refit.coefficients[0]).abs() < 1e-8);
 
     ran(&sandbox, &["score", "report/refit-1.safetensors", "log.ndjson", "--out", "scores.parquet"]);
     let scores = table(&sandbox.path("scores.parquet"));
@@ -444,8 +449,7 @@ fn a_fitted_policy_is_written_scored_and_its_weights_are_there() {
     for (row, line) in log().lines().enumerate() {
         let row_of: serde_json::Value = serde_json::from_str(line).unwrap();
         let feature = |side: &str, j: usize| row_of[side][j].as_f64().unwrap();
-        let r: f64 =
-            (0..2).map(|j| policy.coefficients[j] * (feature("features_a", j) - feature("features_b", j))).sum();
+        let r: f64 = (0..2).map(|j| policy.parameters[j] * (feature("features_a", j) - feature("features_b", j))).sum();
         assert!((margins[row] * provenance.beta - r).abs() < 1e-12 && (preferred[row] - sigmoid(r)).abs() < 1e-12);
     }
 

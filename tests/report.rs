@@ -4,10 +4,10 @@
 
 use counterweight::report::{
     AnnotatorRecord, AuditRecord, CellKey, CellRecord, CheckRecord, ClippingRecord, ComparisonRecord,
-    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, Input, Labelled, LambdaPointRecord, LambdaRecord,
-    LimitRecord, MeasureRecord, MechanismRecord, PolicyRecord, RegimeRecord, Report, ResolvedCell, Rows, SCHEMA,
-    Status, Tool, Verdict, WaiverRecord, WeightsRecord, WriteError, from_json, html, markdown, summary_text, to_json,
-    write_folder,
+    ConcentrationRecord, GammaPointRecord, GammaRecord, HistogramBin, InformationRecord, Input, Labelled,
+    LambdaPointRecord, LambdaRecord, LimitRecord, MeasureRecord, MechanismRecord, PolicyLimit, PolicyRecord,
+    RegimeRecord, Report, ResolvedCell, Rows, SCHEMA, Status, SubgroupRecord, Tool, Verdict, WaiverRecord,
+    WeightsRecord, WriteError, from_json, html, markdown, short_markdown, summary_text, to_json, write_folder,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -248,6 +248,25 @@ fn regime() -> RegimeRecord {
     }
 }
 
+fn limits() -> Vec<PolicyLimit> {
+    let limit = |check: &str, key: &str, value: f64| PolicyLimit {
+        check: check.into(),
+        key: key.into(),
+        value: value.into(),
+        document: "standard".into(),
+        shipped: true,
+        line: Some(12),
+        column: Some(5),
+    };
+    vec![
+        limit("change-management", "warn_lost_share", 0.1),
+        limit("change-management", "warn_moved_share", 0.05),
+        limit("effective-sample-size", "min_n_eff", 1_000.0),
+        limit("mechanism-provenance", "max_undeclared_share", 0.0),
+        limit("regime-declaration", "max_age_days", 365.0),
+    ]
+}
+
 fn inputs() -> Vec<Input> {
     let file = |role: &str, name: &str, digit: &str, bytes, rows| Input {
         role: role.into(),
@@ -277,6 +296,24 @@ fn waiver(state: &str) -> WaiverRecord {
     }
 }
 
+fn subgroups() -> Vec<SubgroupRecord> {
+    let group = |covariate: &str, level: &str, critical, n_eff| SubgroupRecord {
+        slice: BTreeMap::from([(covariate.into(), level.into())]),
+        critical,
+        n: 7_500,
+        n_labelled: 7_350,
+        p_observed: 0.125,
+        p_target: 0.5,
+        n_eff,
+        weight_share: 0.44,
+    };
+    vec![
+        group("user_type", "concise", true, Some(3_100.0)),
+        group("domain", "koala", false, Some(2_200.5)),
+        group("domain", "vicuna", false, None),
+    ]
+}
+
 fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
     AnnotatorRecord {
         ordinal,
@@ -292,6 +329,20 @@ fn annotator(ordinal: u64, weight_share: f64) -> AnnotatorRecord {
 
 fn fixture() -> Report {
     Report {
+        coarsening: Vec::new(),
+        label_model: None,
+        label_model_note: None,
+        candidate_support: Vec::new(),
+        information: vec![InformationRecord {
+            covariate: "user_type".into(),
+            n: 60_000,
+            information: 0.0312,
+            plug_in: 0.0313,
+            se: Some(0.001),
+            p_value: Some(0.0),
+            most: 0.325,
+            target: 0.0,
+        }],
         refits: Vec::new(),
         frontier: Vec::new(),
         schema: SCHEMA.into(),
@@ -308,7 +359,7 @@ fn fixture() -> Report {
             version: "1.0.0".into(),
             sha256: "2e".repeat(32),
             fingerprint: "5b".repeat(32),
-            limits: Vec::new(),
+            limits: limits(),
         },
         audit: AuditRecord {
             sha256: "0a".repeat(32),
@@ -337,6 +388,7 @@ fn fixture() -> Report {
         },
         annotators: vec![annotator(3, 0.31), AnnotatorRecord { name: Some("anna".into()), ..annotator(1, 0.12) }],
         cells: cells(),
+        subgroups: subgroups(),
         unsupported_target_mass: 0.1,
         missing_pair_mass: None,
         checks: checks(),
@@ -353,6 +405,7 @@ fn degenerate() -> Report {
     let mut report = fixture();
     report.weights = None;
     report.cells.clear();
+    report.subgroups.clear();
     report.checks.clear();
     report.waivers.clear();
     report.settings.clear();
@@ -406,6 +459,61 @@ fn terminal_summary_reads_as_before() {
 #[test]
 fn degenerate_markdown_reads_as_before() {
     snapshots().bind(|| insta::assert_snapshot!("degenerate.md", markdown(&degenerate()).unwrap()));
+}
+
+/// What a pull request takes as a comment, whatever the record holds; what is left out is said.
+#[test]
+fn the_short_form_fits_a_comment() {
+    let short = short_markdown(&fixture()).unwrap();
+    for part in
+        ["# ✗ BLOCK: balanced-users 1.2.0", "## Findings", "**What decides it**", "report.html", "*What to do:*"]
+    {
+        assert!(short.contains(part), "{part}: {short}");
+    }
+    assert!(!short.contains("Cut here") && !short.contains("<"), "{short}");
+    let mut crowded = many_cells(1_000);
+    let one = crowded.checks[7].clone();
+    crowded.checks.extend(std::iter::repeat_n(one, 3_000));
+    for report in [crowded, hostile(&"x".repeat(40_000)), hostile(&"\\|".repeat(20_000)), hostile(&"é ".repeat(30_000))]
+    {
+        let short = short_markdown(&report).unwrap();
+        assert!(short.chars().count() < counterweight::report::SHORT_LIMIT, "{}", short.chars().count());
+        assert!(short.lines().all(|line| !line.ends_with('\\')));
+    }
+    let mut crowded = fixture();
+    crowded.checks.extend(std::iter::repeat_n(crowded.checks[7].clone(), 3_000));
+    let short = short_markdown(&crowded).unwrap();
+    assert!(short.trim_end().ends_with("more lines do not fit. The whole report is report.html."), "{short}");
+    assert!(short.chars().count() > 50_000);
+}
+
+/// A new audit is due at the first of these, by the policy's own limits.
+#[test]
+fn what_makes_a_new_audit_due_is_said_with_its_limit() {
+    let text = markdown(&fixture()).unwrap();
+    for row in [
+        "| the declaration is due for review | after 2027-10-01: 365 days in force | in force since 2026-10-01 |",
+        "| a waiver expires | after 2026-12-31 | 1 applied |",
+        "| the mix of cells in the log moves | more than 5 % of the rows in other cells | 10 cells |",
+        "| new rows change what the log is worth | fewer than 1,000 independent comparisons | worth 7,866 |",
+    ] {
+        assert!(text.contains(row), "{row}");
+    }
+}
+
+/// Evidence supports; nothing here says that anything complies.
+#[test]
+fn the_clause_map_never_claims_compliance() {
+    let text = markdown(&fixture()).unwrap();
+    let claims = text.match_indices("compl").filter(|(at, _)| text[*at..].starts_with("complie")).count();
+    let denials = text.matches("never complies").count() + text.matches("not a finding that anything complies").count();
+    assert_eq!((claims, denials), (2, 2));
+    for framework in ["SR 26-2", "Annex IV", "Article 10", "NIST AI RMF", "ISO/IEC 42001"] {
+        assert!(text.contains(framework), "{framework}");
+    }
+    for role in ["| developer |", "| independent validator |", "| approver |"] {
+        assert!(text.contains(role), "{role}");
+    }
 }
 
 #[test]
@@ -520,7 +628,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 16);
+        assert_eq!(links.len(), 21);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
         // Whatever scrolls can be reached by the keyboard and says what it is.

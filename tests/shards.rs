@@ -551,7 +551,28 @@ fn the_command_writes_over_nothing_but_statistics() {
     let files = |folder: &Path| std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().file_name()).collect::<Vec<_>>();
     let folder = sandbox.path("all.statistics").parent().unwrap().to_owned();
     assert!(files(&folder).iter().all(|name| !name.to_string_lossy().contains("partial")), "{:?}", files(&folder));
+    // One shard twice, under its own name, as a copy and within a merge; a cut one; one of other cells.
+    keep_shards(&sandbox);
+    std::fs::write(sandbox.path("copy.statistics"), sandbox.read("a.statistics")).unwrap();
+    let merged = from_statistics(&sandbox, "audit.yaml", &["a.statistics", "b.statistics"]).unwrap().statistics;
+    statistics::write(&merged, &sandbox.path("ab.statistics")).unwrap();
+    std::fs::write(sandbox.path("cut.statistics"), &sandbox.read("b.statistics")[..999]).unwrap();
+    std::fs::write(sandbox.path("nothing.statistics"), "").unwrap();
+    sandbox.write("cells.yaml", TELEMETRY_AUDIT.replace("regime.yaml", "cells-regime.yaml"));
+    let cells = TELEMETRY_REGIME.replace("cells: [domain, user_type]", "cells: [user_type, domain]");
+    assert_ne!(cells, TELEMETRY_REGIME);
+    sandbox.write("cells-regime.yaml", cells);
+    let from = |files: &[&'static str]| [&["audit", "audit.yaml", "--from-statistics"], files].concat();
     for arguments in [
+        from(&["a.statistics", "a.statistics"]),
+        from(&["a.statistics", "copy.statistics"]),
+        from(&["a.statistics", "ab.statistics"]),
+        from(&["ab.statistics", "b.statistics", "c.statistics"]),
+        from(&["a.statistics", "cut.statistics"]),
+        from(&["nothing.statistics"]),
+        from(&["audit.yaml"]),
+        from(&["."]),
+        vec!["audit", "cells.yaml", "--from-statistics", "a.statistics"],
         vec!["audit", "audit.yaml", "--from-statistics", "logs.parquet"],
         vec!["audit", "audit.yaml", "--from-statistics"],
         vec!["statistics", "audit.yaml"],

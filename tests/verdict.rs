@@ -225,6 +225,7 @@ fn policy(severity: Severity, when_not_logged: Option<Severity>, waivers: Vec<Wa
         fail_on: FailOn::Block,
         checks: BTreeMap::from([("cell-support".to_owned(), own), ("waivers".to_owned(), waivers_check)]),
         clip: Vec::new(),
+        coarsenings: Vec::new(),
         waivers,
         places: BTreeMap::new(),
     }

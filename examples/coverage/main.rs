@@ -1,6 +1,6 @@
 //! How often 95 % intervals cover the truth, on simulated logs whose target quantities are known by enumeration.
 //!
-//! `cargo run --release --example coverage` (500 logs a row, about ten minutes on two cores); `-- 100` runs 100 logs, and
+//! `cargo run --release --example coverage` (500 logs a row, about half an hour on two cores); `-- 100` runs 100 logs, and
 //! `-- 500 hidden` one of the parts: `rows`, `prompts`, `robust`, `hidden`. The tables are those of
 //! `docs/statistics-of-estimates.md`.
 //!

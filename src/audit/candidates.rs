@@ -78,7 +78,7 @@ fn candidate_record(own: &Evaluation, candidate: &CandidateEvaluation, evidence:
     }
 }
 
-fn cell_key(evidence: &Evidence, cell: usize) -> Slice {
+pub(super) fn cell_key(evidence: &Evidence, cell: usize) -> Slice {
     let levels = evidence.comparisons.and_then(|table| table.cells.get(cell));
     let levels = levels.map_or(&[][..], Vec::as_slice);
     evidence.regime.cells.iter().cloned().zip(levels.iter().cloned()).collect()
@@ -132,9 +132,9 @@ fn calibration(own: &Calibration) -> CalibrationRecord {
 }
 
 /// How estimates are written down.
-struct Writer<'a> {
-    evaluation: &'a Evaluation,
-    weighting: &'a str,
+pub(super) struct Writer<'a> {
+    pub(super) evaluation: &'a Evaluation,
+    pub(super) weighting: &'a str,
 }
 
 impl Writer<'_> {
@@ -152,7 +152,7 @@ impl Writer<'_> {
     }
 
     /// `range` is that of the scores, where the estimate is one of the whole target.
-    fn optional(&self, estimate: Option<&Estimate>, range: Option<(f64, f64)>) -> Option<EstimateRecord> {
+    pub(super) fn optional(&self, estimate: Option<&Estimate>, range: Option<(f64, f64)>) -> Option<EstimateRecord> {
         let own = estimate.filter(|own| own.estimate.is_finite())?;
         let ci = own.interval.map(|interval| (interval.low, interval.high));
         let finite = |(low, high): (f64, f64)| (low.is_finite() && high.is_finite()).then_some([low, high]);

@@ -4,7 +4,7 @@
 //! documents. No text of a prompt or a response, and no identifier of a row, enters them: levels of covariates do.
 //! Must never: declare. A draft carries a mark that fails its audit until a person has replaced the target.
 
-use crate::declare::{Preset, Role, WHOLE_LOG};
+use crate::declare::{Preset, Role, TO_BE_WRITTEN, WHOLE_LOG};
 use crate::logs::{InspectedColumn, Inspection};
 use chrono::NaiveDate;
 use std::fmt::Write as _;
@@ -16,7 +16,23 @@ const MAX_COVARIATES: usize = 2;
 /// Levels that a comment names.
 const SHOWN_LEVELS: usize = 8;
 /// What stands in the drafted documents where a person has to write.
-const TO_WRITE: &str = "TODO";
+const TO_WRITE: &str = TO_BE_WRITTEN;
+/// What names of columns contain that the answer decides, or that are made of it.
+const OF_THE_ANSWER: [&str; 10] =
+    ["chosen", "rejected", "winner", "margin", "score", "preference", "rating", "reward", "logp", "loser"];
+
+/// The roles that a complete log has.
+const ASKED_FOR: [Role; 9] = [
+    Role::Id,
+    Role::Prompt,
+    Role::ResponseA,
+    Role::ResponseB,
+    Role::Label,
+    Role::Propensity,
+    Role::Mechanism,
+    Role::Annotator,
+    Role::Timestamp,
+];
 
 /// The drafted documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,7 +112,8 @@ pub fn gaps(seen: &Inspection) -> Vec<Gap> {
     gaps
 }
 
-/// The columns that could tell kinds of users or prompts apart: few values, none missing, no role of their own.
+/// The columns that could tell kinds of users or prompts apart: few values, none missing, no role of their own, no name that
+/// says that the answer decided them.
 pub fn covariates(seen: &Inspection) -> Vec<&InspectedColumn> {
     seen.columns.iter().filter(|column| could_be_covariate(column)).collect()
 }
@@ -106,6 +123,7 @@ fn could_be_covariate(column: &InspectedColumn) -> bool {
     let few_for_its_rows = |rows: u64| levels.len() as u64 * 2 <= rows;
     column.missing == 0
         && column.taken_for.is_empty()
+        && !OF_THE_ANSWER.iter().any(|word| column.name.to_lowercase().contains(word))
         && ["text", "integer", "boolean"].contains(&column.kind.as_str())
         && levels.len() >= 2
         && few_for_its_rows(levels.values().sum())
@@ -154,11 +172,19 @@ fn regime(seen: &Inspection, cells: &[&InspectedColumn], names: &[String], today
     let list: Vec<String> = names.iter().map(|name| scalar(name)).collect();
     let _ = write!(text, "cells: [{}]\n\n", list.join(", "));
     target(seen, cells, &mut text);
-    text.push_str(
-        "\n# The pairs that the target would show. `logged`: those that were shown. Where the probability under the target is logged:\n\
-         # pairs: {column: target_propensity}\n\
-         pairs: logged\n\n",
-    );
+    let target_propensity =
+        [Role::TargetPropensity, Role::LogTargetPropensity].iter().find_map(|role| seen.mapped.get(role));
+    text.push_str(match target_propensity {
+        Some(_) => {
+            "\n# The pairs that the target would show. `logged`: those that were shown. This log carries the probability of each pair under\n\
+             # a target, too; where those are the pairs that you mean:\n"
+        }
+        None => {
+            "\n# The pairs that the target would show. `logged`: those that were shown. Where the log carries the probability of each pair\n\
+             # under the target:\n"
+        }
+    });
+    text.push_str("# pairs: {column: target_propensity}\npairs: logged\n\n");
     mechanisms(seen, &mut text);
     text.push_str("\n# Groups that are watched, and block if a model gets worse for them:\n# critical:\n");
     match cells.first().and_then(|column| Some((column, column.levels.as_ref()?.keys().next()?))) {
@@ -273,7 +299,13 @@ fn audit(seen: &Inspection, logs: &str) -> String {
     );
     text.push_str("  # What the preset takes the columns for; name others under `columns`, such as `propensity: g`.\n");
     for (role, column) in &seen.mapped {
-        let _ = writeln!(text, "  #   {}: {}", role.name(), comment(column));
+        let _ = writeln!(text, "  #   {}: {}", role.name(), source(seen, *role, column));
+    }
+    let unmapped: Vec<&str> =
+        ASKED_FOR.into_iter().filter(|role| !seen.mapped.contains_key(role)).map(Role::name).collect();
+    if !unmapped.is_empty() {
+        let _ = writeln!(text, "  # Not found: {}. Where the log has one under another name:", unmapped.join(", "));
+        let _ = writeln!(text, "  # columns: {{{}: its column}}", unmapped.first().unwrap_or(&""));
     }
     if let Some(labels) = preset.labels() {
         let list = |words: &[String]| words.iter().map(|word| scalar(word)).collect::<Vec<_>>().join(", ");
@@ -297,6 +329,16 @@ fn audit(seen: &Inspection, logs: &str) -> String {
         );
     }
     text
+}
+
+/// The column of a role, or those that it is made of.
+fn source(seen: &Inspection, role: Role, column: &str) -> String {
+    if !seen.made.contains(column) {
+        return comment(column);
+    }
+    let of_role = |column: &&InspectedColumn| column.taken_for.iter().any(|name| name == role.name());
+    let sources: Vec<String> = seen.columns.iter().filter(of_role).map(|column| comment(&column.name)).collect();
+    format!("made of {}", sources.join(", "))
 }
 
 /// Text as a YAML scalar: as it is where nothing can be mistaken, else in double quotes.

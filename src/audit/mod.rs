@@ -3,6 +3,7 @@
 //! Owns: the order of the steps and the translation of their results into the record.
 //! Must never: compute, judge or render; each step does its own.
 
+mod assumptions;
 mod candidates;
 mod diff;
 pub mod draft;
@@ -10,6 +11,7 @@ mod people;
 mod record;
 mod refits;
 mod robustness;
+mod subgroups;
 mod training;
 
 pub use diff::diff;
@@ -19,13 +21,13 @@ use crate::change::State;
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
 use crate::estimate::Comparisons;
-use crate::logs::{self, Log, LogFile, Progress};
+use crate::logs::{self, Duplicates, Log, LogFile, Progress};
 use crate::refit::Artefact;
 use crate::report::{self, Report};
 use crate::statistics::groups::{self, Groups};
-use crate::statistics::{Collected, Conditions, SourceFile, SourceRole};
+use crate::statistics::{Collected, Conditions, SourceFile, SourceRole, Statistics};
 use crate::verdict::Judgement;
-use crate::{change, checks, estimate, sensitivity, statistics, verdict, weights};
+use crate::{change, checks, estimate, labels, sensitivity, statistics, verdict, weights};
 use chrono::NaiveDate;
 use std::path::{Path, PathBuf};
 
@@ -124,16 +126,25 @@ pub fn audit_against(
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
     let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let refits = refits::fit(declaration, log.as_ref(), comparisons.as_mut(), against.checkpoints, progress);
+    let selected = collected.statistics.inclusions.is_some();
+    let refits =
+        refits::fit(declaration, (log.as_ref(), selected), comparisons.as_mut(), against.checkpoints, progress);
     let evaluation = comparisons.as_ref().map(|comparisons| {
         let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
         let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
-        let (responses, selected) = (log.as_ref().and_then(Log::responses), collected.statistics.inclusions.is_some());
+        let responses = log.as_ref().and_then(Log::responses);
         estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
         evaluation
     });
     let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
     let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
+    let coarsenings = coarsenings
+        .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
+    let labels =
+        comparisons.as_ref().map(|table| labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses)));
+    let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
+    let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
         regime,
         audit,
@@ -149,6 +160,9 @@ pub fn audit_against(
         pairs: pairs.as_deref(),
         evaluation: evaluation.as_ref(),
         refits: &refits,
+        coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
+        labels: labels.as_ref(),
+        information: &information,
         as_of,
     };
     let clipping = weights::clip_all(&collected.statistics, &weights, &policy.clip);
@@ -226,17 +240,27 @@ pub fn collect(declaration: &Declaration, progress: &dyn Progress) -> Result<Col
 fn scan(declaration: &Declaration, progress: &dyn Progress) -> Result<(Log, Collected), Problems> {
     let Declaration { audit, regime, .. } = declaration;
     let log = logs::open(audit, regime)?;
-    let duplicates = logs::duplicates(&log, progress)?;
-    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
-    let statistics = statistics::collect(&log, skip, progress)?;
-    let sources = sources(&log, statistics.rows_read)?;
+    // Hashing a file is work for one thread.
+    let (counted, sources) = rayon::join(|| count(&log, progress), || sources(&log));
+    let ((duplicates, statistics), mut sources) = (counted?, sources?);
+    if let [file] = log.files.as_slice() {
+        sources.iter_mut().take(1).for_each(|source| source.rows = file.rows.or(Some(statistics.rows_read)));
+    }
     let conditions = Conditions::new(audit, regime, log.mapped.clone());
     Ok((log, Collected { conditions, scans: 1, sources, duplicates, statistics }))
 }
 
-fn sources(log: &Log, rows_read: u64) -> Result<Vec<SourceFile>, Problems> {
-    let only = (log.files.len() == 1).then_some(rows_read);
-    let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows.or(only)));
+/// Copies of rows, and the first scan.
+fn count(log: &Log, progress: &dyn Progress) -> Result<(Option<Duplicates>, Statistics), Problems> {
+    let duplicates = logs::duplicates(log, progress)?;
+    let skip = duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
+    let statistics = statistics::collect(log, skip, progress)?;
+    Ok((duplicates, statistics))
+}
+
+/// The log's files, in order, and the responses file.
+fn sources(log: &Log) -> Result<Vec<SourceFile>, Problems> {
+    let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows));
     logs.chain(log.responses_file().map(|file| source(SourceRole::Responses, file, file.rows))).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Results into the frozen types of the record.
 
-use super::{Against, Baseline, candidates, people, refits};
+use super::{Against, Baseline, assumptions, candidates, people, refits, subgroups};
 use crate::change::Change;
 use crate::checks::{Basis, Crossed, Direction, Evidence, Finding, Measure, Status};
 use crate::declare::{Declaration, FailOn, Levels, Observed, Policy, Preset, Regime, Severity};
@@ -26,6 +26,7 @@ pub(super) fn record(
         Basis::Rows => None,
         Basis::Statistics { scans } => Some(report::StatisticsRecord { scans, sources: sources(collected).collect() }),
     };
+    let (label_model, label_model_note) = assumptions::label_model(evidence);
     Report {
         schema: report::SCHEMA.to_owned(),
         tool: report::Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
@@ -66,6 +67,7 @@ pub(super) fn record(
         concentration: people::concentration(evidence),
         annotators: people::annotators(evidence),
         cells: cells(evidence),
+        subgroups: subgroups::records(evidence),
         unsupported_target_mass: evidence.weights.unsupported_target_mass,
         missing_pair_mass: None,
         checks: judgement.checks.iter().map(check).collect(),
@@ -75,6 +77,11 @@ pub(super) fn record(
         comparisons: evidence.evaluation.map_or_else(Vec::new, |own| candidates::comparisons(own, evidence)),
         refits: refits::records(evidence.refits),
         frontier: refits::points(evidence.refits),
+        coarsening: assumptions::coarsenings(evidence),
+        information: assumptions::information(evidence),
+        label_model,
+        label_model_note,
+        candidate_support: assumptions::support(evidence),
         waivers: judgement.waivers.iter().map(waiver).collect(),
     }
 }

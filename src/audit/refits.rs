@@ -1,9 +1,9 @@
 //! The candidates that are to be fitted: fitted, put beside the others, and put on record.
 
-use crate::declare::Declaration;
-use crate::estimate::Comparisons;
-use crate::logs::{Log, Progress};
-use crate::refit::{self, Artefact, Estimate, Evidence, Frontier, Provenance, Refit};
+use crate::declare::{Audit, Declaration, Role};
+use crate::estimate::{self, Comparisons};
+use crate::logs::{FeatureKind, FeatureReading, Log, Progress};
+use crate::refit::{self, Artefact, Estimate, Evidence, Frontier, Model, Provenance, Refit};
 use crate::report;
 use std::path::Path;
 
@@ -11,18 +11,23 @@ use std::path::Path;
 /// keeps finished fits, so that a run that was cut off goes on.
 pub(super) fn fit(
     declaration: &Declaration,
-    log: Option<&Log>,
+    (log, selected): (Option<&Log>, bool),
     comparisons: Option<&mut Comparisons>,
     folder: Option<&Path>,
     progress: &dyn Progress,
 ) -> Vec<Refit> {
     let (Some(comparisons), Some(log)) = (comparisons, log) else { return Vec::new() };
     let policy = &declaration.policy;
+    let lambdas = crate::checks::sensitivity_settings(&policy.checks).map(|(_, lambda)| lambda.lambdas);
+    let lambdas = lambdas.unwrap_or_default();
     let mut refits = Vec::new();
     for (place, candidate) in declaration.audit.candidates.iter().enumerate() {
         let checkpoint = folder.map(|folder| folder.join(format!("{place}.checkpoint")));
         let evidence = Evidence {
             comparisons,
+            regime: &declaration.regime,
+            selected,
+            lambdas: &lambdas,
             responses: log.responses(),
             reference: declaration.audit.reference.as_ref().and_then(|reference| reference.responses.as_deref()),
             caps: &policy.clip,
@@ -49,6 +54,7 @@ pub(super) fn artefacts(declaration: &Declaration, log: Option<&Log>, refits: &[
         .flat_map(|log| &log.files)
         .filter_map(|file| Some((file.name.clone(), crate::logs::digest(&file.path).ok()?)))
         .collect();
+    let features = log.map(|log| reading(log, &declaration.audit));
     let artefact = |refit: &Refit| {
         let selected = &refit.result.as_ref().ok()?.selected;
         let provenance = Provenance {
@@ -58,9 +64,10 @@ pub(super) fn artefacts(declaration: &Declaration, log: Option<&Log>, refits: &[
             regime: declaration.regime.source.sha256.clone(),
             policy: declaration.policy.source.sha256.clone(),
             logs: inputs.iter().cloned().collect(),
-            ..Provenance::new(&refit.candidate, refit.objective, selected.scale.clone())
+            features: features.clone(),
+            ..Provenance::new(&refit.candidate, refit.objective, selected.model, selected.scale.clone())
         };
-        Some((refit.candidate.clone(), Artefact { coefficients: selected.coefficients.clone(), provenance }))
+        Some((refit.candidate.clone(), Artefact { parameters: selected.coefficients.clone(), provenance }))
     };
     refits.iter().filter_map(artefact).collect()
 }
@@ -74,10 +81,12 @@ pub(super) fn points(refits: &[Refit]) -> Vec<report::FrontierPoint> {
             clip: point.clip.clone(),
             beta: point.beta,
             kl: point.kl.map(rounded),
+            kl_se: point.kl_error.map(rounded),
             reward: point.reward.map(rounded),
+            reward_se: point.reward_error.map(rounded),
             welfare: point.welfare.map(rounded),
-            preference_accuracy: estimate(&point.preference_accuracy),
-            log_loss: estimate(&point.log_loss),
+            preference_accuracy: estimated(&point.preference_accuracy),
+            log_loss: estimated(&point.log_loss),
             n_eff: point.n_eff,
             converged: point.converged,
             separated: point.separated,
@@ -92,6 +101,7 @@ pub(super) fn points(refits: &[Refit]) -> Vec<report::FrontierPoint> {
 pub(super) fn records(refits: &[Refit]) -> Vec<report::RefitRecord> {
     let record = |refit: &Refit| report::RefitRecord {
         candidate: refit.candidate.clone(),
+        model: refit.model.name().to_owned(),
         objective: refit.objective.name().to_owned(),
         folds: refit.folds as u64,
         seed: refit.seed,
@@ -105,7 +115,7 @@ fn summary(frontier: &Frontier) -> report::RefitSummary {
     let selected = &frontier.selected;
     let over = |paired: &refit::Paired| report::FrontierDifference {
         clip: paired.clip.clone(),
-        difference: estimate(&paired.difference),
+        difference: estimated(&paired.difference),
     };
     let matched = |matched: &refit::Matched| report::MatchedPoint {
         objective: matched.objective.name().to_owned(),
@@ -118,22 +128,61 @@ fn summary(frontier: &Frontier) -> report::RefitSummary {
         clip: selected.clip.clone(),
         ridge: selected.ridge,
         beta: selected.beta,
-        coefficients: selected.coefficients.iter().copied().map(rounded).collect(),
+        coefficients: match selected.model {
+            Model::Tilt => selected.coefficients.iter().copied().map(rounded).collect(),
+            Model::Mlp(_) => Vec::new(),
+        },
         scale: selected.scale.iter().copied().map(rounded).collect(),
         separated: selected.separated,
-        preference_accuracy: estimate(&selected.preference_accuracy),
-        log_loss: estimate(&selected.log_loss),
+        preference_accuracy: estimated(&selected.preference_accuracy),
+        log_loss: estimated(&selected.log_loss),
         in_sample_accuracy: rounded(selected.in_sample_accuracy),
         in_sample_log_loss: rounded(selected.in_sample_loss),
-        over_naive: estimate(&selected.over_naive),
+        over_naive: estimated(&selected.over_naive),
         disagreement_with_naive: rounded(selected.disagreement),
         over_incumbent: frontier.over_incumbent.iter().map(over).collect(),
         matched: frontier.matched.iter().map(matched).collect(),
         unidentified: frontier.unidentified.clone(),
+        worst_case: frontier.worst_case.as_ref().map(worst_case),
     }
 }
 
-fn estimate(estimate: &Estimate) -> report::FrontierEstimate {
+fn worst_case(curve: &refit::WorstCaseCurve) -> report::WorstCaseRecord {
+    let point = |point: &refit::WorstCasePoint| report::WorstCasePointRecord {
+        lambda: point.lambda,
+        loss_bound: rounded(point.loss_bound),
+        weighted_loss_bound: rounded(point.weighted_loss_bound),
+        accuracy_bound: rounded(point.accuracy_bound),
+        weighted_accuracy_bound: rounded(point.weighted_accuracy_bound),
+        preference_accuracy: estimated(&point.accuracy),
+        size: rounded(point.size),
+        is_reference: point.is_reference,
+        converged: point.converged,
+    };
+    report::WorstCaseRecord {
+        declared: curve.declared,
+        // Found by smoothing: three digits are what it is good for.
+        collapse: curve.collapse.filter(|lambda| lambda.is_finite()).map(|lambda| (lambda * 1000.0).round() / 1000.0),
+        never: curve.collapse.is_some_and(f64::is_infinite),
+        points: curve.points.iter().map(point).collect(),
+    }
+}
+
+/// Where the features were read.
+fn reading(log: &Log, audit: &Audit) -> FeatureReading {
+    let mapped = |role: Role| log.mapped.get(&role).cloned();
+    let columns = estimate::feature_columns(log, audit).ok().flatten();
+    let (a, b, kind) = match columns {
+        Some(columns) => (columns.a, columns.b, columns.encoded.map_or(FeatureKind::Numbers, FeatureKind::Ngrams)),
+        None => {
+            let of = |role: Role| mapped(role).into_iter().collect();
+            (of(Role::ResponseA), of(Role::ResponseB), FeatureKind::Responses)
+        }
+    };
+    FeatureReading { id: mapped(Role::Id), prompt: mapped(Role::Prompt), a, b, kind }
+}
+
+fn estimated(estimate: &Estimate) -> report::FrontierEstimate {
     report::FrontierEstimate {
         estimate: rounded(estimate.estimate),
         se: estimate.standard_error.map(rounded),

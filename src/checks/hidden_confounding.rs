@@ -39,19 +39,25 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             Err(soft) => return Err(soft_labels(soft.0)),
         }
     }
-    found.sort_by(|a, b| a.1.tipping.unwrap_or(0.0).total_cmp(&b.1.tipping.unwrap_or(0.0)));
-    let message = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
-    let measures = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_gamma)).collect();
+    // The smallest tipping point first; those that have no lead last.
+    found.sort_by(|a, b| a.1.tipping.unwrap_or(f64::INFINITY).total_cmp(&b.1.tipping.unwrap_or(f64::INFINITY)));
+    let first = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
+    let others = found.iter().skip(1).filter(|(_, curve)| curve.tipping.is_none());
+    let message = super::with_others(first, &others.map(|(pair, _)| super::pair_name(pair)).collect::<Vec<_>>());
+    let mut measures: Vec<Measure> = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_gamma)).collect();
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     Ok(Finding::from_measures(measures, message, REMEDY))
 }
 
-/// NaN, where the challenger is not ahead even at Gamma = 1, crosses the limit.
+/// Where the challenger is not ahead even at Gamma = 1 (NaN) there is no conclusion to overturn: a warning, so that one weak
+/// challenger does not fail what is said of the others.
 fn measures(pair: &PolicyPair, curve: &GammaCurve, min_gamma: f64) -> Vec<Measure> {
     let name = super::pair_name(pair);
     let bound = at_least("min_gamma", min_gamma);
     let tipping = curve.tipping.unwrap_or(f64::NAN);
+    let otherwise = if curve.tipping.is_some() { Crossed::Limit } else { Crossed::Warning };
     let mut measures = vec![
-        Measure::held("tipping Gamma, rows of a cluster dependent", tipping, bound, Crossed::Limit),
+        Measure::held("tipping Gamma, rows of a cluster dependent", tipping, bound, otherwise),
         Measure::shown("tipping Gamma, rows independent", curve.tipping_by_row),
         Measure::shown("tipping Gamma without sampling error", curve.tipping_point.filter(|gamma| gamma.is_finite())),
         Measure::shown("target-weighted share of disagreements won", curve.share_won),

@@ -4,16 +4,20 @@
 //! Must never: do I/O, apply severities or waivers, or pass what it could not compute.
 
 mod annotator_integrity;
+mod bradley_terry_fit;
 mod candidate_completeness;
+mod candidate_support;
 mod candidates;
 mod cell_support;
 mod change_management;
+mod confounding_strength;
 mod covariate_completeness;
 mod effective_sample_size;
 mod finding;
 mod frontier_stability;
 mod generator_balance;
 mod hidden_confounding;
+mod label_drift;
 mod label_integrity;
 mod labelling_selection;
 mod logging_overlap;
@@ -24,6 +28,8 @@ mod overfit_margin;
 mod position_bias;
 mod propensity_calibration;
 mod propensity_completeness;
+mod proxy_coarsening;
+mod proxy_informativeness;
 mod rank_stability;
 mod refit_shift;
 mod regime_declaration;
@@ -41,12 +47,13 @@ pub use finding::{Bound, Crossed, Direction, Finding, Measure, Status, Undetermi
 use crate::change::Change;
 use crate::declare::{Audit, CheckPolicy, Levels, Limit, Regime, Role, Slice};
 use crate::estimate::{Comparisons, Evaluation};
+use crate::labels::{LabelEvidence, Modelled};
 use crate::logs::Duplicates;
 use crate::refit::Refit;
-use crate::sensitivity::{GammaSettings, LambdaSettings, PolicyPair};
+use crate::sensitivity::{Coarsened, GammaSettings, LambdaSettings, PolicyPair, Unfitting};
 use crate::statistics::Statistics;
 use crate::statistics::groups::Groups;
-use crate::weights::{Calibration, Weights};
+use crate::weights::{Calibration, Information, Weights};
 use chrono::NaiveDate;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,12 +133,18 @@ pub struct Evidence<'a> {
     pub evaluation: Option<&'a Evaluation>,
     /// Every challenger against every incumbent; `None` without comparisons, or where the policy's limits cannot be used.
     pub pairs: Option<&'a [PolicyPair]>,
+    /// The evaluation with coarser cells, or the coarsening that does not fit; `None` without comparisons.
+    pub coarsenings: Option<Result<&'a [Coarsened], &'a Unfitting>>,
+    /// What the labels say; `None` without comparisons.
+    pub labels: Option<&'a LabelEvidence>,
+    /// How closely the log ties each covariate to the others; empty with fewer than two.
+    pub information: &'a [Information],
     /// The date that ages refer to.
     pub as_of: NaiveDate,
 }
 
 /// The checklist, in the order of the report.
-pub static CHECKS: [&Check; 29] = [
+pub static CHECKS: [&Check; 35] = [
     &regime_declaration::CHECK,
     &change_management::CHECK,
     &required_fields::CHECK,
@@ -151,6 +164,7 @@ pub static CHECKS: [&Check; 29] = [
     &weight_tails::CHECK,
     &weight_concentration::CHECK,
     &effective_sample_size::CHECK,
+    &confounding_strength::CHECK,
     &candidate_completeness::CHECK,
     &target_regression::CHECK,
     &slice_regression::CHECK,
@@ -161,6 +175,11 @@ pub static CHECKS: [&Check; 29] = [
     &overfit_margin::CHECK,
     &hidden_confounding::CHECK,
     &weight_sensitivity::CHECK,
+    &proxy_coarsening::CHECK,
+    &proxy_informativeness::CHECK,
+    &label_drift::CHECK,
+    &bradley_terry_fit::CHECK,
+    &candidate_support::CHECK,
 ];
 
 /// The manual page of the waivers' own check, which the verdict makes.
@@ -335,6 +354,24 @@ pub fn sensitivity_settings(checks: &BTreeMap<String, CheckPolicy>) -> Option<(G
     Some((gamma, weight_sensitivity::settings(&limits(&weight_sensitivity::CHECK)?).ok()?))
 }
 
+/// How many disagreements a cell needs for what a covariate would have done had it been hidden; `None` where the policy's
+/// limit cannot be used, which the check says.
+pub fn coarsening_rows(checks: &BTreeMap<String, CheckPolicy>) -> Option<u32> {
+    proxy_coarsening::min_cell_rows(checks)
+}
+
+/// What the label model shows.
+fn label_model<'a>(evidence: &Evidence<'a>) -> Result<&'a Modelled, Undetermined> {
+    let labels = evidence.labels.ok_or_else(|| needs_rows(Vec::new()))?;
+    labels.modelled.as_ref().map_err(|why| Undetermined {
+        message: format!("there is no model of the labels: {why}"),
+        remedy: "log every candidate's log-probabilities, features of the responses, or the generators of both"
+            .to_owned(),
+        not_logged: false,
+        measures: Vec::new(),
+    })
+}
+
 /// The challengers beside the incumbents.
 fn policy_pairs<'a>(evidence: &Evidence<'a>) -> Result<&'a [PolicyPair], Undetermined> {
     let undetermined = |message: &str, remedy: &str| Undetermined {
@@ -353,6 +390,14 @@ fn policy_pairs<'a>(evidence: &Evidence<'a>) -> Result<&'a [PolicyPair], Undeter
             "the policy's limits of hidden-confounding and weight-sensitivity cannot be used together",
             "see the limits of both checks in policies/standard.yaml",
         )),
+    }
+}
+
+/// A sentence about the comparison with the least robust lead, and which others have no lead.
+fn with_others(first: String, without_lead: &[String]) -> String {
+    match without_lead {
+        [] => first,
+        names => format!("{first}; no lead beyond chance to overturn: {}", list(names)),
     }
 }
 

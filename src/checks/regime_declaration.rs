@@ -16,6 +16,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let age = (evidence.as_of - regime.effective).num_days();
     let without_mass = !evidence.weights.cells.values().any(|cell| cell.p_target > 0.0);
     let single = evidence.weights.cells.values().filter(|cell| cell.p_target > 0.0).count() == 1;
+    let unwritten = regime.unwritten();
     let untargeted = critical_slices_without_mass(evidence);
     let mut measures = vec![
         Measure::held(
@@ -25,6 +26,7 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             Crossed::Warning,
         ),
         Measure::fault("drafts that nobody has taken over", u64::from(regime.draft), Crossed::Limit),
+        Measure::fault("texts still to be written", unwritten.len() as u64, Crossed::Limit),
         Measure::fault("targets of a single cell", u64::from(single), Crossed::Warning),
         Measure::fault("targets without any mass", u64::from(without_mass), Crossed::Limit),
         Measure::fault("days until the regime takes effect", u64::try_from(-age).unwrap_or(0), Crossed::Limit),
@@ -42,6 +44,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             "{} {} is a draft that a program wrote: nobody has declared this population yet",
             regime.name, regime.version
         )
+    } else if !unwritten.is_empty() {
+        format!("{} {} still has to say: {}", regime.name, regime.version, unwritten.join(", "))
     } else if age < 0 {
         format!(
             "the regime {} {} takes effect on {}, after the audit's date",
@@ -66,6 +70,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     };
     let remedy = if regime.draft {
         "replace the drafted target by the population that you mean, fill in owner and motivation, and delete `draft: true`"
+    } else if !unwritten.is_empty() {
+        "write what the drafted document leaves to a person, in place of `TODO`"
     } else if single {
         "name covariates under `cells` that tell users or prompts apart, and declare how much each group counts"
     } else {

@@ -1,6 +1,8 @@
 //! How much of the declared target does the log say nothing about?
 
 use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Undetermined, at_most, cell_name, list};
+use crate::weights::CellWeight;
+use std::collections::BTreeSet;
 
 pub(super) static CHECK: Check = Check {
     id: "unsupported-target-mass",
@@ -40,11 +42,35 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         ),
         (false, None) => format!("{:.1} % of the target has no row ({})", 100.0 * mass, list(&cells)),
     };
-    Ok(Finding::from_measures(
-        measures,
-        message,
-        "collect comparisons in these cells, or declare a target without them: more rows elsewhere do not help",
-    ))
+    let remedy =
+        "collect comparisons in these cells, or declare a target without them: more rows elsewhere do not help";
+    Ok(Finding::from_measures(measures, message, &format!("{}{remedy}", misspelt(evidence))))
+}
+
+/// Levels of the target that no row has, each with a level of the log that the target does not name and that reads alike:
+/// most likely a slip of the pen. Empty where there is none.
+fn misspelt(evidence: &Evidence) -> String {
+    // Jaro-Winkler similarity above which two words read alike; it words a hint and judges nothing.
+    const ALIKE: f64 = 0.85;
+    let cells = &evidence.weights.cells;
+    let mut hints = Vec::new();
+    for (place, covariate) in evidence.regime.cells.iter().enumerate() {
+        let levels = |wanted: &dyn Fn(&CellWeight) -> bool| -> BTreeSet<&str> {
+            let held = cells.iter().filter(|(_, cell)| wanted(cell));
+            held.filter_map(|(levels, _)| levels.get(place).map(String::as_str)).collect()
+        };
+        let (targeted, logged) = (levels(&|cell| cell.p_target > 0.0), levels(&|cell| cell.n > 0));
+        for level in targeted.difference(&logged) {
+            let alike = |other: &&&str| strsim::jaro_winkler(&level.to_lowercase(), &other.trim().to_lowercase());
+            let nearest = logged.difference(&targeted).max_by(|a, b| alike(a).total_cmp(&alike(b)));
+            if let Some(near) = nearest.filter(|near| alike(near) >= ALIKE) {
+                hints.push(format!(
+                    "did you mean {covariate} `{near}`, which the log has, by `{level}`, which it has not? "
+                ));
+            }
+        }
+    }
+    hints.into_iter().take(3).collect()
 }
 
 /// What is known of a target share when a part of the target is never seen (Manski 1990): theta is the share in the

@@ -1,6 +1,8 @@
 //! By what factor would the weights have to be wrong for a challenger's lead to vanish?
 
+use super::candidates::{evaluation, settle, unjudged};
 use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, rows};
+use crate::estimate::IntervalMethod;
 use crate::sensitivity::{Box, LambdaCurve, LambdaSettings, PolicyPair};
 
 pub(super) static CHECK: Check = Check {
@@ -41,18 +43,51 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let found: Option<Vec<(&PolicyPair, &LambdaCurve)>> =
         pairs.iter().map(|pair| pair.lambda.as_ref().map(|curve| (pair, curve))).collect();
     let mut found = found.ok_or_else(not_computable)?;
-    found.sort_by(|a, b| a.1.tipping.unwrap_or(0.0).total_cmp(&b.1.tipping.unwrap_or(0.0)));
-    let message = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
-    let measures = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_lambda)).collect();
-    Ok(Finding::from_measures(measures, message, REMEDY))
+    // The smallest tipping point first; those that have no lead last.
+    found.sort_by(|a, b| a.1.tipping.unwrap_or(f64::INFINITY).total_cmp(&b.1.tipping.unwrap_or(f64::INFINITY)));
+    let first = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
+    let others = found.iter().skip(1).filter(|(_, curve)| curve.tipping.is_none());
+    let message = super::with_others(first, &others.map(|(pair, _)| super::pair_name(pair)).collect::<Vec<_>>());
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (pair, curve) in found {
+        match unresampled(evidence, limits, (pair, curve))? {
+            Some(measure) => unknown.push(measure),
+            None => known.extend(measures(pair, curve, min_lambda)),
+        }
+    }
+    settle(known, unknown, message, REMEDY)
 }
 
-/// NaN, where the interval holds 0 even at Lambda = 1, crosses the limit.
+/// Why the bootstrap says nothing about sampling error: rows or clusters are effectively too few, or every row says the same, so that
+/// every sample does. One cluster drawn again and again has no spread at all. `None` where it does.
+fn unresampled(
+    evidence: &Evidence,
+    limits: &Limits,
+    (pair, curve): (&PolicyPair, &LambdaCurve),
+) -> Result<Option<Measure>, Undetermined> {
+    let name = super::pair_name(pair);
+    let of_pair =
+        |(challenger, incumbent): (&String, &String)| *challenger == pair.challenger && *incumbent == pair.incumbent;
+    let mut comparisons = evaluation(evidence)?.comparisons.iter();
+    let Some(own) = comparisons.find(|own| of_pair((&own.challenger, &own.incumbent))) else { return Ok(None) };
+    let estimate = own.difference.as_ref();
+    if let Some(measure) = unjudged(own, estimate, limits, &name)? {
+        return Ok(Some(measure));
+    }
+    let method = estimate.and_then(|own| own.interval).map(|own| own.method);
+    let without_spread = curve.tipping.is_some() && method != Some(IntervalMethod::Student);
+    let measure = || Measure::shown("standard error of the difference", estimate.and_then(|own| own.se));
+    Ok(without_spread.then(|| measure().about(&name).of_rows(curve.rows)))
+}
+
+/// Where the interval holds 0 even at Lambda = 1 (NaN) there is no conclusion to overturn: a warning, so that one weak
+/// challenger does not fail what is said of the others.
 fn measures(pair: &PolicyPair, curve: &LambdaCurve, min_lambda: f64) -> Vec<Measure> {
     let name = super::pair_name(pair);
     let bound = at_least("min_lambda", min_lambda);
+    let otherwise = if curve.tipping.is_some() { Crossed::Limit } else { Crossed::Warning };
     let mut measures = vec![
-        Measure::held("tipping Lambda", curve.tipping.unwrap_or(f64::NAN), bound, Crossed::Limit),
+        Measure::held("tipping Lambda", curve.tipping.unwrap_or(f64::NAN), bound, otherwise),
         Measure::shown("tipping Lambda without sampling error", curve.tipping_point),
     ];
     if curve.unsupported > 0.0 {

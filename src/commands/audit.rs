@@ -2,7 +2,7 @@
 
 use super::progress::Terminal;
 use super::sign::signer;
-use super::statistics::{keep, relative_to};
+use super::statistics::{keep, refuse_other, relative_to};
 use super::{AuditFormat, Failure, print, use_colour};
 use chrono::{NaiveDate, Utc};
 use counterweight::attest::statement::Resource;
@@ -42,6 +42,8 @@ pub(crate) struct AuditOptions {
     pub(crate) resume: Option<PathBuf>,
     /// Whether to write the rows' weights.
     pub(crate) weights: bool,
+    /// Which report.md to write.
+    pub(crate) form: report::Form,
     /// Whether to say nothing but what `format: json` asks for.
     pub(crate) quiet: bool,
 }
@@ -49,8 +51,11 @@ pub(crate) struct AuditOptions {
 /// Audits, writes the report folder, prints the answer; the exit code is the verdict's.
 pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     let signer = options.sign.as_deref().map(|key| signer(key, options.signer_cmd.as_deref())).transpose()?;
+    refuse_log(&options.audit)?;
     let declaration = declare::load(&options.audit, &options.settings)?;
     let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
+    refuse_place(&out)?;
+    options.statistics.as_deref().map_or(Ok(()), refuse_other)?;
     let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
     let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
     let folder = &declaration.audit.folder;
@@ -81,7 +86,7 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     if options.weights {
         further.push(weights(&declaration, &audited, progress)?);
     }
-    let mut files = report::report_files(&audited.report, further)?;
+    let mut files = report::report_files(&audited.report, options.form, further)?;
     if let Some(signer) = &signer {
         let signed =
             attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());
@@ -90,6 +95,29 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     report::write_files(&files, &out).map_err(|error| Failure(format!("error: {error}")))?;
     answer(options, &audited.report, &out, signer.as_ref())?;
     Ok(u8::from(audited.report.exit_code != 0))
+}
+
+/// A place where no folder can be made is known before the long part, not after it.
+fn refuse_place(out: &Path) -> Result<(), Failure> {
+    let there = out.ancestors().find(|path| path.exists() || path.is_symlink());
+    let Some(path) = there.filter(|path| !path.is_dir() && !path.as_os_str().is_empty()) else { return Ok(()) };
+    let what = if path.exists() { "is a file, not a folder" } else { "is a symbolic link that leads to nothing" };
+    let help = "name another folder with --out, or move it away";
+    Err(Failure(format!("error: {}: {what}; {help}", path.display())))
+}
+
+/// A log where an audit document belongs: what a first command often is.
+pub(super) fn refuse_log(path: &Path) -> Result<(), Failure> {
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    let log =
+        [".parquet", ".pq", ".jsonl", ".ndjson", ".csv", ".gz", ".zst"].iter().any(|ending| name.ends_with(ending));
+    if log && path.is_file() {
+        let path = super::inspect::quoted(&path.display().to_string());
+        return Err(Failure(format!(
+            "error: {path} looks like a log, and an audit is told by a document\n  = help: `counterweight init {path}` drafts one"
+        )));
+    }
+    Ok(())
 }
 
 /// The fitted policies, each as `refit-N.safetensors` by its place among them.

@@ -30,7 +30,15 @@ pub(crate) fn diff(old: &Path, new: &Path, format: DiffFormat) -> Result<u8, Fai
 pub(super) fn read_record(path: &Path) -> Result<Report, Failure> {
     let path = if path.is_dir() { path.join("report.json") } else { path.to_owned() };
     let name = path.display().to_string();
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| Failure(format!("error: cannot read {name}: {error}")))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::InvalidData => "it is not text".to_owned(),
+            std::io::ErrorKind::NotFound => "no such file".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure(format!(
+            "error: cannot read {name}: {why}\n  = help: a record is the report.json that `counterweight audit` writes"
+        ))
+    })?;
     Ok(report::from_json(&text, &name)?)
 }

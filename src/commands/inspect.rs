@@ -35,7 +35,12 @@ pub(crate) fn inspect(options: &InspectOptions) -> Result<u8, Failure> {
     text.push_str(&labels(&seen.labels));
     text.push_str(&gaps(&seen, width));
     text.push_str(&first_rows(&seen, width));
-    let _ = write!(text, "\nNext: counterweight init {}\n", quoted(&options.logs));
+    match seen.preset {
+        Some(_) => {
+            let _ = write!(text, "\nNext: counterweight init {}{}\n", quoted(&options.logs), preset_option(options));
+        }
+        None => text.push_str(&format!("\n{}", wrapped("Next: ", &what_fits(), width))),
+    }
     print(&text)?;
     Ok(0)
 }
@@ -46,7 +51,7 @@ pub(crate) fn init(options: &InspectOptions, out: &Path) -> Result<u8, Failure> 
     if seen.preset.is_none() {
         return Err(unknown(&seen));
     }
-    fs::create_dir_all(out).map_err(|error| Failure(format!("error: cannot make {}: {error}", out.display())))?;
+    make_folder(out)?;
     let logs = relative_to(out, Path::new(&options.logs));
     let draft = draft::draft(&seen, &logs, Utc::now().date_naive());
     write_all(out, &draft)?;
@@ -66,21 +71,43 @@ pub(crate) fn init(options: &InspectOptions, out: &Path) -> Result<u8, Failure> 
     Ok(0)
 }
 
+/// Makes the folder of the drafts, if it is not there.
+fn make_folder(out: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(out).map_err(|error| {
+        let why = match (out.is_dir(), out.is_symlink(), out.exists()) {
+            (false, true, false) => "is a symbolic link that leads to nothing".to_owned(),
+            (false, _, true) => "is a file, not a folder".to_owned(),
+            _ => format!("cannot be made: {error}"),
+        };
+        Failure(format!("error: {} {why}\n  = help: name another folder with --out", out.display()))
+    })
+}
+
 fn look(options: &InspectOptions) -> Result<Inspection, Failure> {
     let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
     Ok(logs::inspect(Path::new("."), &options.logs, options.preset, progress)?)
 }
 
-/// No preset fits: what was found, and what the presets look for.
-fn unknown(seen: &Inspection) -> Failure {
-    let columns: Vec<&str> = seen.columns.iter().map(|column| column.name.as_str()).take(40).collect();
+/// The preset, where the user named it, as an option for the next command.
+fn preset_option(options: &InspectOptions) -> String {
+    options.preset.map_or(String::new(), |preset| format!(" --preset {}", preset.name()))
+}
+
+/// No preset fits: what to do.
+fn what_fits() -> String {
     let presets = Preset::ALL.map(Preset::name).join(", ");
-    Failure(format!(
-        "error: no preset fits the columns of {}\n  = help: the columns are: {}\n  = help: write an audit document that names them under \
-         logs.columns (`counterweight schema audit`), or pass --preset with one of {presets}",
-        seen.path,
-        columns.join(", ")
-    ))
+    format!(
+        "if this is a log of comparisons under names of its own, draft with `--preset canonical` and name its columns in \
+         audit.yaml; else pass the preset that it is: {presets}"
+    )
+}
+
+/// No preset fits: what was found, and what to do.
+fn unknown(seen: &Inspection) -> Failure {
+    let columns: Vec<String> = seen.columns.iter().map(|column| visible(&column.name)).take(40).collect();
+    let list = wrapped("  = help: ", &format!("the columns are: {}", columns.join(", ")), 80);
+    let next = wrapped("  = help: ", &what_fits(), 80);
+    Failure(format!("error: no preset fits the columns of {}\n{list}{next}", visible(&seen.path)))
 }
 
 /// Nothing is written if anything is already there.
@@ -95,7 +122,7 @@ fn write_all(out: &Path, draft: &Draft) -> Result<(), Failure> {
     let present: Vec<String> = documents
         .iter()
         .map(|(name, _)| out.join(name))
-        .filter(|path| path.exists())
+        .filter(|path| path.exists() || path.is_symlink())
         .map(|path| path.display().to_string())
         .collect();
     if !present.is_empty() {
@@ -112,7 +139,7 @@ fn write_all(out: &Path, draft: &Draft) -> Result<(), Failure> {
         |path: &Path, error: &std::io::Error| Failure(format!("error: cannot write {}: {error}", path.display()));
     let folder = out.join("schemas");
     fs::create_dir_all(&folder).map_err(|error| failed(&folder, &error))?;
-    for (name, text) in DocumentKind::ALL.map(schema) {
+    for (name, text) in [DocumentKind::Regime, DocumentKind::Policy, DocumentKind::Audit].map(schema) {
         // The schemas belong to the program: the same text for everyone who runs this version.
         let path = out.join(name);
         if !path.exists() {
@@ -146,14 +173,14 @@ fn columns(seen: &Inspection, width: usize) -> String {
         format!("\n{:name_width$}  {:<14}  {:>8}  {:>6}  taken for\n", "column", "type", "missing", "values");
     for column in &seen.columns {
         let values = column.levels.as_ref().map_or_else(|| "many".to_owned(), |levels| levels.len().to_string());
-        let line = format!(
-            "{:name_width$}  {:<14}  {:>8}  {values:>6}  {}",
+        let start = format!(
+            "{:name_width$}  {:<14}  {:>8}  {values:>6}  ",
             cut(&column.name, name_width),
-            column.kind,
+            cut(&column.kind, 14),
             column.missing,
-            column.taken_for.join(", ")
         );
-        let _ = writeln!(text, "{}", cut(line.trim_end(), width));
+        let lines = wrapped(&start, &column.taken_for.join(", "), width);
+        lines.lines().for_each(|line| text.extend([line.trim_end(), "\n"]));
     }
     text
 }
@@ -253,7 +280,7 @@ fn visible(text: &str) -> String {
 }
 
 /// A path as a shell takes it.
-fn quoted(path: &str) -> String {
+pub(super) fn quoted(path: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/' | '@' | '+');
     if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }

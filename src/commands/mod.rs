@@ -99,7 +99,7 @@ fn use_colour() -> bool {
 }
 
 /// `counterweight render`.
-pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
+pub(crate) fn render(record: &Path, out: &Path, form: report::Form) -> Result<u8, Failure> {
     let report = diff::read_record(record)?;
     if out.is_dir() {
         let failed = |error| Failure(format!("error: {error}"));
@@ -115,7 +115,8 @@ pub(crate) fn render(record: &Path, out: &Path) -> Result<u8, Failure> {
             return Err(Failure(format!("error: {out}: {found} is there\n  = help: name another folder with --out")));
         }
     }
-    report::write_folder(&report, out).map_err(|error| Failure(format!("error: {error}")))?;
+    let files = report::report_files(&report, form, Vec::new())?;
+    report::write_files(&files, out).map_err(|error| Failure(format!("error: {error}")))?;
     print(&format!("Report: {}\n", out.join("report.html").display()))?;
     Ok(0)
 }

@@ -13,24 +13,12 @@ pub(super) struct Terminal {
 
 impl Progress for Terminal {
     fn start(&self, what: &str, rows: Option<u64>) {
-        if !std::io::stderr().is_terminal() {
-            let rows = rows.map_or(String::new(), |rows| format!(" ({rows} rows)"));
-            let _ = writeln!(std::io::stderr(), "{what}{rows}");
-            return;
-        }
-        let bar = ProgressBar::with_draw_target(rows, ProgressDrawTarget::stderr());
-        let template = if rows.is_some() {
-            "{msg:<24} {bar:24} {percent:>3} %  {human_pos} rows  {eta} left"
-        } else {
-            "{msg:<24} {spinner} {human_pos} rows  {elapsed}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        bar.set_message(what.to_owned());
-        self.replace(Some(bar));
+        self.begin(what, rows, "rows");
     }
 
+    fn start_fits(&self, what: &str, fits: u64) {
+        self.begin(what, Some(fits), "fits");
+    }
     fn advance(&self, rows: u64) {
         if let Ok(bar) = self.bar.lock() {
             bar.iter().for_each(|bar| bar.inc(rows));
@@ -43,6 +31,26 @@ impl Progress for Terminal {
 }
 
 impl Terminal {
+    fn begin(&self, what: &str, total: Option<u64>, unit: &str) {
+        if !std::io::stderr().is_terminal() {
+            let bound = if unit == "fits" { "at most " } else { "" };
+            let total = total.map_or(String::new(), |total| format!(" ({bound}{total} {unit})"));
+            let _ = writeln!(std::io::stderr(), "{what}{total}");
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+        let template = if total.is_some() {
+            format!("{{msg:<24}} {{bar:24}} {{percent:>3}} %  {{human_pos}} {unit}  {{eta}} left")
+        } else {
+            format!("{{msg:<24}} {{spinner}} {{human_pos}} {unit}  {{elapsed}}")
+        };
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        bar.set_message(what.to_owned());
+        self.replace(Some(bar));
+    }
+
     fn replace(&self, bar: Option<ProgressBar>) {
         if let Ok(mut current) = self.bar.lock() {
             current.iter().for_each(ProgressBar::finish_and_clear);

@@ -2,8 +2,9 @@
 
 use super::audit::replace;
 use super::{Failure, print};
+use counterweight::declare;
 use counterweight::logs::{self, ColumnData, FeatureRows, write_parquet};
-use counterweight::numeric::{linear_scores, sigmoid};
+use counterweight::numeric::sigmoid;
 use counterweight::refit::Artefact;
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ pub(crate) struct ScoreOptions {
     pub(crate) policy: PathBuf,
     /// The log.
     pub(crate) logs: PathBuf,
+    /// The audit document whose columns and preset the log is read by.
+    pub(crate) audit: Option<PathBuf>,
     /// The responses file, where features are looked up there.
     pub(crate) responses: Option<PathBuf>,
     /// The file to write.
@@ -30,14 +33,20 @@ pub(crate) fn score(options: &ScoreOptions) -> Result<u8, Failure> {
     {
         return Err(Failure(format!("error: {}: is read, and would be written over", options.out.display())));
     }
-    let FeatureRows { ids, width, differences } = logs::read_features(&options.logs, options.responses.as_deref())?;
-    if width != policy.coefficients.len() {
-        let (wanted, log) = (policy.coefficients.len(), options.logs.display());
+    let declaration = options.audit.as_ref().map(|audit| declare::load(audit, &[])).transpose()?;
+    let spec = declaration.as_ref().map(|declaration| &declaration.audit.logs);
+    let reading = policy.provenance.features.as_ref();
+    let reading = reading.ok_or_else(|| Failure(format!("error: {name}: it does not say what it was fitted on")))?;
+    let FeatureRows { ids, width, a, b } =
+        logs::read_features(&options.logs, options.responses.as_deref(), reading, spec)?;
+    if width != policy.provenance.scale.len() {
+        let (wanted, log) = (policy.provenance.scale.len(), options.logs.display());
         return Err(Failure(format!(
             "error: {log}: a response has {width} features, and {name} was fitted on {wanted}"
         )));
     }
-    let rewards = linear_scores(&differences, width, &policy.coefficients);
+    let rows = a.chunks_exact(width).zip(b.chunks_exact(width));
+    let rewards: Vec<f64> = rows.map(|(a, b)| policy.reward(a) - policy.reward(b)).collect();
     let without = rewards.iter().filter(|reward| !reward.is_finite()).count();
     let finite = |value: f64| value.is_finite().then_some(value);
     let beta = policy.provenance.beta;

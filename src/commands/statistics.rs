@@ -22,6 +22,8 @@ pub(crate) struct StatisticsOptions {
 
 /// Scans the log and keeps its statistics.
 pub(crate) fn statistics(options: &StatisticsOptions) -> Result<u8, Failure> {
+    super::audit::refuse_log(&options.audit)?;
+    refuse_other(&options.out)?;
     let mut declaration = declare::load(&options.audit, &[])?;
     if let Some(logs) = &options.logs {
         declaration.audit.logs.path = relative_to(&declaration.audit.folder, logs);
@@ -36,14 +38,20 @@ pub(crate) fn statistics(options: &StatisticsOptions) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Writes the statistics, but over no file that is anything else: not over the log, say.
-pub(super) fn keep(collected: &Collected, out: &Path) -> Result<(), Failure> {
+/// A file that is there and is anything but statistics is not written over: not the log, say.
+pub(super) fn refuse_other(out: &Path) -> Result<(), Failure> {
     let name = out.display().to_string();
     if out.exists() && statistics::read(out, &name).is_err() {
         return Err(Failure(format!(
             "error: {name}: something other than statistics is already there\n  = help: name another file, or move this one away"
         )));
     }
+    Ok(())
+}
+
+/// Writes the statistics, over other statistics at most.
+pub(super) fn keep(collected: &Collected, out: &Path) -> Result<(), Failure> {
+    refuse_other(out)?;
     statistics::write(collected, out)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::preset::Preset;
 use super::problem::{Findings, quoted};
 use super::regime::texts;
-use super::shape::{DocumentKind, Range, Shape, Words, either, fields, list, may, must, positive, schema_field, word};
+use super::shape::{DocumentKind, Range, Shape, either, fields, list, may, must, positive, schema_field, word};
 use super::yaml::{Entry, Node};
 use super::{Source, prose};
 use std::collections::BTreeMap;
@@ -19,6 +19,13 @@ const REJECTED: &str = "rejected";
 const DEFAULT_FOLDS: u64 = 5;
 /// Smoothing where `fit` says nothing, as in TRL's examples.
 const DEFAULT_SMOOTHING: f64 = 0.1;
+/// Lambda of the worst case where `fit` says nothing: a quarter more or less, the middle of `standard`'s curve.
+const DEFAULT_LAMBDA: f64 = 1.25;
+/// Hidden units and steps of a network where `fit` says nothing.
+const DEFAULT_HIDDEN: u64 = 16;
+const DEFAULT_STEPS: u64 = 400;
+/// Numbers that a text is encoded into where `fit` says nothing.
+const DEFAULT_SIZE: u64 = 128;
 
 /// A validated `counterweight/audit/v1` document.
 #[derive(Debug, Clone)]
@@ -74,6 +81,8 @@ pub enum Role {
     Id,
     /// The prompt's identifier.
     Prompt,
+    /// The prompt's text, where `prompt` is an identifier.
+    PromptText,
     /// The first shown response.
     ResponseA,
     /// The second shown response.
@@ -114,9 +123,10 @@ pub enum Role {
 
 impl Role {
     /// Every role, in the order of documentation.
-    pub const ALL: [Role; 20] = [
+    pub const ALL: [Role; 21] = [
         Role::Id,
         Role::Prompt,
+        Role::PromptText,
         Role::ResponseA,
         Role::ResponseB,
         Role::Label,
@@ -137,11 +147,45 @@ impl Role {
         Role::FeaturesB,
     ];
 
+    /// What the role's column holds, for people who have to find it.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Role::Id => "The comparison's identifier.",
+            Role::Prompt => "The prompt's identifier, or the prompt.",
+            Role::PromptText => "The prompt's text, where `prompt` is an identifier.",
+            Role::ResponseA => "The response that was shown first: its identifier, or its text.",
+            Role::ResponseB => "The response that was shown second.",
+            Role::Label => {
+                "Which was preferred: a word of the alphabet, or a number from 0 to 1, the probability that a is."
+            }
+            Role::Propensity => {
+                "g_O of the ordered pair, in (0, 1]: the probability with which the mechanism showed it."
+            }
+            Role::LogPropensity => "Natural logarithm of g_O, where g_O itself would underflow.",
+            Role::TargetPropensity => {
+                "g_T of the ordered pair, in [0, 1]: the probability with which the target's mechanism would show it."
+            }
+            Role::LogTargetPropensity => "Natural logarithm of g_T.",
+            Role::Mechanism => "The mechanism that drew the pair: its id, as the regime declares it.",
+            Role::Annotator => "Who answered; a pseudonym is enough.",
+            Role::Timestamp => "When the comparison was shown.",
+            Role::Inclusion => "The probability with which the comparison, once shown, was selected for labelling.",
+            Role::GeneratorA => "The model that wrote response a.",
+            Role::GeneratorB => "The model that wrote response b.",
+            Role::User => "The user who wrote the prompt; a pseudonym is enough.",
+            Role::Session => "The session of the comparison.",
+            Role::Labeller => "The kind of labeller, such as person or model.",
+            Role::FeaturesA => "Features of response a, a list of numbers.",
+            Role::FeaturesB => "Features of response b, a list of numbers.",
+        }
+    }
+
     /// The role's name under `columns:`.
     pub fn name(self) -> &'static str {
         match self {
             Role::Id => "id",
             Role::Prompt => "prompt",
+            Role::PromptText => "prompt_text",
             Role::ResponseA => "response_a",
             Role::ResponseB => "response_b",
             Role::Label => "label",
@@ -224,15 +268,40 @@ pub struct Candidate {
     pub artifact: Option<String>,
 }
 
+/// Where the features of the two responses are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Features {
+    /// Columns of numbers, or of lists of them, one after the other; equally many of each response.
+    Columns {
+        /// Those of response a.
+        a: Vec<String>,
+        /// Those of response b.
+        b: Vec<String>,
+    },
+    /// The text itself, encoded into numbers.
+    Text {
+        /// The columns of the texts, where they are not those of the responses.
+        columns: Option<(String, String)>,
+        /// How many numbers.
+        size: u64,
+    },
+}
+
 /// How a candidate is to be fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fit {
-    /// The model: `tilt`.
+    /// The model: `tilt` or `mlp`.
     pub model: String,
-    /// The feature columns of the two responses.
-    pub features: Option<(String, String)>,
-    /// The objective: `weighted`, `naive`, `conservative` or `robust`.
+    /// Hidden units of a network.
+    pub hidden: u64,
+    /// Steps of its training.
+    pub steps: u64,
+    /// Where the features of the two responses are, if it is said.
+    pub features: Option<Features>,
+    /// The objective: `weighted`, `naive`, `conservative`, `robust`, `doubly_robust` or `worst_case`.
     pub objective: String,
+    /// How far from the computed weight the true one can be, as a factor, for `worst_case`; at least 1.
+    pub lambda: f64,
     /// The share of labels that `conservative` takes for undecided and `robust` for flipped, below one half.
     pub smoothing: f64,
     /// Number of folds.
@@ -291,7 +360,7 @@ fn logs_shape() -> Shape {
 }
 
 fn columns_shape() -> Shape {
-    let column = |role: Role| may(role.name(), Shape::Text, "The column taken for this role.");
+    let column = |role: Role| may(role.name(), Shape::Text, role.meaning());
     let mut known: Vec<_> = Role::ALL.into_iter().map(column).collect();
     known.push(may(PARTS, list(Shape::Text, 1), "Columns of logged parts of the pair's log-probability, summed."));
     known.push(may(CHOSEN, Shape::Text, "The column of the preferred response, under a preset that keeps it."));
@@ -340,23 +409,36 @@ fn candidate_shape() -> Shape {
 }
 
 fn fit_shape() -> Shape {
+    let columns = || either(Shape::Text, list(Shape::Text, 1));
     let features = fields(vec![
-        must("a", Shape::Text, "Feature column of response a.", "a: features_a"),
-        must("b", Shape::Text, "Feature column of response b.", "b: features_b"),
+        may("a", columns(), "Feature column of response a, or several."),
+        may("b", columns(), "Feature column of response b, or several."),
+        may("text", word("encoder", &["ngrams"]), "Encode the responses' text (or that of a and b) into numbers."),
+        may("size", Shape::Integer(16), "Numbers that a text is encoded into, at most 4,096; 128 unless said."),
     ]);
-    let allowed = ["weighted", "naive", "conservative", "robust"].map(str::to_owned).to_vec();
-    let objective = Shape::Word(Words { noun: "objective", allowed, later: &["doubly_robust"] });
+    let allowed = ["weighted", "naive", "conservative", "robust", "doubly_robust", "worst_case"];
+    let objective = word("objective", &allowed);
+    // At 1 the worst case is the weighted objective.
+    let lambda = Shape::Number(Range { min: 1.0, above: false, max: None });
     // At one half the robust objective divides by zero.
     let smoothing = Shape::Number(Range { min: 0.0, above: false, max: Some(0.49) });
     fields(vec![
-        must("model", word("model", &["tilt"]), "The model.", "model: tilt"),
-        may("features", features, "The feature columns of the two responses."),
+        must(
+            "model",
+            word("model", &["tilt", "mlp"]),
+            "The model: linear in the features, or a network.",
+            "model: tilt",
+        ),
+        may("hidden", Shape::Integer(1), "Hidden units of an `mlp`, at most 1,024; 16 unless said."),
+        may("steps", Shape::Integer(1), "Training steps of an `mlp`, at most 100,000; 400 unless said."),
+        may("features", features, "The features of the two responses."),
         may("objective", objective, "The objective; `weighted` unless said."),
         may(
             "smoothing",
             smoothing,
             "Share of labels taken for flipped by `conservative` and `robust`; 0.1 unless said.",
         ),
+        may("lambda", lambda, "The factor by which weights may be wrong, for `worst_case`; 1.25 unless said."),
         may("folds", Shape::Integer(2), "Number of folds; 5 unless said."),
         may("seed", Shape::Integer(0), "Seed; 0 unless said."),
     ])
@@ -410,6 +492,12 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
         node.get("preset").and_then(|entry| Preset::from_name(entry.node.text()?)).unwrap_or(Preset::Canonical);
     let chosen = read_chosen(preset, columns, findings);
     let labels = node.get("labels").and_then(|entry| read_labels(&entry.node, findings));
+    // Whoever gives a sample of the target expects estimates from it: none is better than others in silence.
+    if let Some(entry) = node.get("target_sample") {
+        let help = "leave it out; where the target's pairs can be listed, `pairs: {uniform: responses}` in the regime gives doubly \
+                    robust estimates";
+        findings.add(entry.span, "this version does not read `target_sample`", Some(help.to_owned()));
+    }
     if let Some(entry) = node.get("labels").filter(|_| preset.keeps_chosen_and_rejected()) {
         let message =
             format!("`labels` says nothing under the preset {}: the label is which response was chosen", preset.name());
@@ -615,7 +703,7 @@ fn read_candidate(node: &Node, findings: &mut Findings<'_>) -> Option<Candidate>
         incumbent: text("role")? == "incumbent",
         beta: node.get("beta").and_then(|entry| entry.node.number()),
         log_probabilities: read_log_probabilities(node).filter(|_| node.get("fit").is_none()),
-        fit: node.get("fit").and_then(|entry| read_fit(&entry.node)),
+        fit: node.get("fit").and_then(|entry| read_fit(&entry.node, findings)),
         artifact: text("artifact").map(str::to_owned),
     })
 }
@@ -632,17 +720,73 @@ fn check_evidence(node: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-fn read_fit(node: &Node) -> Option<Fit> {
+fn read_fit(node: &Node, findings: &mut Findings<'_>) -> Option<Fit> {
     let text = |key: &str| node.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
     let integer = |key: &str| node.get(key).and_then(|entry| entry.node.integer());
-    let features = node.get("features").map(|entry| &entry.node);
-    let column = |key: &str| features.and_then(|node| Some(node.get(key)?.node.text()?.to_owned()));
+    let number = |key: &str| node.get(key).and_then(|entry| entry.node.number());
+    let model = text("model")?;
+    let objective = text("objective").unwrap_or_else(|| "weighted".to_owned());
+    let of_tilts = ["doubly_robust", "worst_case"].contains(&objective.as_str());
+    if let Some(entry) = node.get("objective").filter(|_| model == "mlp" && of_tilts) {
+        let help = "fit it with `model: tilt`, or use `objective: weighted`".to_owned();
+        findings.add(entry.node.span, &format!("{} is fitted for a linear tilt only", quoted(&objective)), Some(help));
+    }
+    for (key, most) in [("hidden", 1024), ("steps", 100_000)] {
+        check_at_most(node, key, most, findings);
+    }
     Some(Fit {
-        model: text("model")?,
-        features: column("a").zip(column("b")),
-        objective: text("objective").unwrap_or_else(|| "weighted".to_owned()),
-        smoothing: node.get("smoothing").and_then(|entry| entry.node.number()).unwrap_or(DEFAULT_SMOOTHING),
+        features: node.get("features").and_then(|entry| read_features(&entry.node, findings)),
+        model,
+        hidden: integer("hidden").unwrap_or(DEFAULT_HIDDEN),
+        steps: integer("steps").unwrap_or(DEFAULT_STEPS),
+        objective,
+        smoothing: number("smoothing").unwrap_or(DEFAULT_SMOOTHING),
+        lambda: number("lambda").unwrap_or(DEFAULT_LAMBDA),
         folds: integer("folds").unwrap_or(DEFAULT_FOLDS),
         seed: integer("seed").unwrap_or(0),
     })
+}
+
+fn check_at_most(node: &Node, key: &str, most: u64, findings: &mut Findings<'_>) {
+    let Some(entry) = node.get(key) else { return };
+    if entry.node.integer().is_some_and(|value| value > most) {
+        findings.add(entry.node.span, &format!("`{key}` is larger than {most}"), Some(format!("use at most {most}")));
+    }
+}
+
+/// Columns of both responses, equally many, or a text to be encoded.
+fn read_features(node: &Node, findings: &mut Findings<'_>) -> Option<Features> {
+    let mut side = |key: &str| -> Option<Vec<String>> {
+        let entry = node.get(key)?;
+        match entry.node.text() {
+            Some(one) => Some(vec![one.to_owned()]),
+            None => texts(&entry.node, "column", findings),
+        }
+    };
+    let (a, b) = (side("a"), side("b"));
+    let encoded = node.get("text").is_some();
+    check_at_most(node, "size", 4096, findings);
+    if let Some(entry) = node.get("size").filter(|_| !encoded) {
+        findings.add(
+            entry.node.span,
+            "`size` says nothing without `text`",
+            Some("add `text: ngrams`, or delete it".to_owned()),
+        );
+    }
+    let count = |columns: &Option<Vec<String>>| columns.as_ref().map_or(0, Vec::len);
+    if count(&a) != count(&b) || (!encoded && a.is_none()) || (encoded && count(&a) > 1) {
+        let message = "features are columns of both responses, equally many (of texts, one each)";
+        let help = "name them as `a` and `b`, or write `text: ngrams` to encode the responses' text".to_owned();
+        findings.add(node.span, message, Some(help));
+        return None;
+    }
+    let size = node.get("size").and_then(|entry| entry.node.integer()).unwrap_or(DEFAULT_SIZE);
+    match (encoded, a, b) {
+        (true, a, b) => {
+            let columns = a.zip(b).and_then(|(a, b)| a.into_iter().zip(b).next());
+            Some(Features::Text { columns, size })
+        }
+        (false, Some(a), Some(b)) => Some(Features::Columns { a, b }),
+        _ => None,
+    }
 }

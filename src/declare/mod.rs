@@ -15,12 +15,14 @@ mod shape;
 mod world;
 mod yaml;
 
-pub use audit::{Audit, Candidate, Fit, LabelWords, LogProbabilities, LogSpec, Role};
+pub use audit::{Audit, Candidate, Features, Fit, LabelWords, LogProbabilities, LogSpec, Role};
 pub use canonical::canonical_json;
-pub use policy::{Cap, CapAt, CheckPolicy, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies};
+pub use policy::{
+    Cap, CapAt, CheckPolicy, Coarsening, FailOn, FitGrid, Limit, Place, Policy, Severity, Waiver, shipped_policies,
+};
 pub use preset::{MADE, MADE_LABEL, MADE_PROMPT, MADE_RESPONSE_A, MADE_RESPONSE_B, Preset, WHOLE_LOG};
 pub use problem::{Problem, Problems};
-pub use regime::{Mechanism, Observed, Pairs, Regime, Target, TargetForm};
+pub use regime::{Mechanism, Observed, Pairs, Regime, TO_BE_WRITTEN, Target, TargetForm};
 pub use shape::{DocumentKind, json_schema};
 pub use world::{
     Annotators, Component, Defect, Filter, Flaws, Generated, Generator, HiddenConfounder, Labels, LoggedPropensity,

@@ -40,6 +40,8 @@ pub struct Policy {
     pub clip: Vec<Cap>,
     /// The grid of fitted candidates.
     pub fits: FitGrid,
+    /// Coarser cells to try; where none is declared, each covariate is dropped in turn.
+    pub coarsenings: Vec<Coarsening>,
     /// The waivers, in the order written.
     pub waivers: Vec<Waiver>,
     /// Where every severity and limit stands, by check and key: in the document whose word is the last.
@@ -66,6 +68,15 @@ pub struct FitGrid {
     pub ridges: Vec<f64>,
     /// The largest divergence from the reference, in nats.
     pub max_kl: Option<f64>,
+}
+
+/// A way to make the cells coarser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coarsening {
+    /// Leaves a covariate out.
+    Drop(String),
+    /// By covariate and new level: the levels that it takes in. Every level is in one new level at most.
+    Merge(BTreeMap<String, BTreeMap<String, Vec<String>>>),
 }
 
 /// A cap on weights.
@@ -293,7 +304,11 @@ pub(super) fn shape() -> Shape {
         ),
         may("checks", checks_shape(&vocabulary), "Severity and limits of checks, by check."),
         may("frontier", frontier_shape(), "Caps on the weights, and the grid of fitted candidates."),
-        may("coarsening", coarsening_shape(), "Coarser cells to try; read by later versions."),
+        may(
+            "coarsening",
+            coarsening_shape(),
+            "Coarser cells to try; without, each covariate of the cells is dropped in turn.",
+        ),
         may("waivers", list(waiver_shape(&vocabulary), 0), "Permissions to go on although a check does not pass."),
     ])
 }
@@ -348,6 +363,7 @@ struct Draft {
     beta: Option<Vec<f64>>,
     ridge: Option<Vec<f64>>,
     max_kl: Option<f64>,
+    coarsenings: Option<Vec<Coarsening>>,
     waivers: Vec<Waiver>,
     /// Line and column of every key of every check.
     positions: Vec<(String, String, (usize, usize))>,
@@ -433,6 +449,9 @@ fn read_chain(
         let mut findings = Findings::new(&name, &text);
         let root = read_tree(&text, DocumentKind::Policy, &mut findings);
         let draft = root.as_ref().and_then(|root| read(&source(&name, &text), root, vocabulary));
+        if let Some(root) = &root {
+            check_coarsenings(root, &mut findings);
+        }
         let base = draft.as_ref().and_then(|draft| draft.extends.clone());
         let following = match (base, &root) {
             (Some(base), Some(root)) => Some(follow(&base, root, &folder, &mut visited, chain.len(), &mut findings)),
@@ -544,6 +563,10 @@ fn read(source: &Source, root: &Node, vocabulary: &Vocabulary) -> Option<Draft> 
         beta: numbers("beta"),
         ridge: numbers("ridge"),
         max_kl: frontier("select").and_then(|select| select.get("max_kl")?.node.number()),
+        coarsenings: match root.get("coarsening") {
+            Some(entry) => Some(entry.node.items().iter().map(read_coarsening).collect::<Option<_>>()?),
+            None => None,
+        },
         waivers: waivers.iter().map(read_waiver).collect::<Option<_>>()?,
         positions: checks.iter().flat_map(positions).collect(),
         document: (source.name.clone(), false),
@@ -567,6 +590,37 @@ fn read_caps(node: &Node) -> Vec<Cap> {
         Some(Cap { text, at })
     };
     node.items().iter().filter_map(cap).collect()
+}
+
+fn read_coarsening(node: &Node) -> Option<Coarsening> {
+    if let Some(covariate) = node.get("drop") {
+        return covariate.node.text().map(|name| Coarsening::Drop(name.to_owned()));
+    }
+    let levels = |new: &yaml::Entry| {
+        let taken: Option<Vec<String>> = new.node.items().iter().map(|item| item.text().map(str::to_owned)).collect();
+        Some((new.key.clone(), taken?))
+    };
+    let covariate = |own: &yaml::Entry| {
+        let merged: Option<BTreeMap<_, _>> = own.node.entries().iter().map(levels).collect();
+        Some((own.key.clone(), merged?))
+    };
+    let merged: Option<BTreeMap<_, _>> = node.get("merge")?.node.entries().iter().map(covariate).collect();
+    merged.map(Coarsening::Merge)
+}
+
+/// A level that is in two new ones would be in whichever comes last: said where it stands.
+fn check_coarsenings(root: &Node, findings: &mut Findings<'_>) {
+    let listed = root.get("coarsening").map_or(&[][..], |entry| entry.node.items());
+    let covariates = listed.iter().filter_map(|item| item.get("merge")).flat_map(|merge| merge.node.entries());
+    for covariate in covariates {
+        let mut seen = std::collections::BTreeSet::new();
+        for level in covariate.node.entries().iter().flat_map(|new| new.node.items()) {
+            if level.text().is_some_and(|text| !seen.insert(text)) {
+                let message = format!("{} goes into two new levels", quoted(level.text().unwrap_or_default()));
+                findings.add(level.span, &message, Some("list every level once".to_owned()));
+            }
+        }
+    }
 }
 
 fn read_check(limits: &BTreeMap<String, LimitKind>, node: &Node) -> Option<PartialCheck> {
@@ -701,7 +755,7 @@ fn read_setting_value(setting: &str, value: &str, field: &Field, problems: &mut 
 fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
     let mut checks: BTreeMap<String, PartialCheck> = BTreeMap::new();
     let mut fail_on = FailOn::Block;
-    let mut waivers = Vec::new();
+    let (mut waivers, mut coarsenings) = (Vec::new(), Vec::new());
     let mut clip = Vec::new();
     let mut fits = FitGrid { betas: Vec::new(), ridges: Vec::new(), max_kl: None };
     let mut places: BTreeMap<String, BTreeMap<String, Place>> = BTreeMap::new();
@@ -714,6 +768,7 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         fail_on = draft.fail_on.unwrap_or(fail_on);
         waivers.extend(draft.waivers.iter().cloned());
         clip = draft.clip.clone().unwrap_or(clip);
+        coarsenings = draft.coarsenings.clone().unwrap_or(coarsenings);
         fits = FitGrid {
             betas: draft.beta.clone().unwrap_or(fits.betas),
             ridges: draft.ridge.clone().unwrap_or(fits.ridges),
@@ -751,6 +806,7 @@ fn merge(chain: Vec<Draft>, settings: Vec<Setting>) -> Option<Policy> {
         checks: checks?,
         clip,
         fits,
+        coarsenings,
         waivers,
         places,
     };
@@ -785,7 +841,7 @@ fn resolved(policy: &Policy) -> Json {
         });
         (id.clone(), severities)
     };
-    json!({
+    let mut whole = json!({
         "schema": DocumentKind::Policy.schema(),
         "name": policy.name,
         "version": policy.version.to_string(),
@@ -798,7 +854,19 @@ fn resolved(policy: &Policy) -> Json {
         },
         "checks": policy.checks.iter().map(check).collect::<BTreeMap<_, _>>(),
         "waivers": policy.waivers.iter().map(waiver_json).collect::<Vec<_>>(),
-    })
+    });
+    // Only where some are declared, so that other policies keep their fingerprint.
+    if let Some(members) = whole.as_object_mut().filter(|_| !policy.coarsenings.is_empty()) {
+        members.insert("coarsening".to_owned(), policy.coarsenings.iter().map(coarsening_json).collect());
+    }
+    whole
+}
+
+fn coarsening_json(coarsening: &Coarsening) -> Json {
+    match coarsening {
+        Coarsening::Drop(covariate) => json!({ "drop": covariate }),
+        Coarsening::Merge(levels) => json!({ "merge": levels }),
+    }
 }
 
 impl Policy {

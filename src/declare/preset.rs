@@ -118,7 +118,7 @@ impl Preset {
             Preset::Arena => Some(LabelWords {
                 a: words(&["model_a"]),
                 b: words(&["model_b"]),
-                tie: words(&["tie", "tie (bothbad)"]),
+                tie: words(&["tie", "tie (bothbad)", "both_bad"]),
                 abstain: Vec::new(),
             }),
             Preset::Helpsteer3 => Some(LabelWords {

@@ -58,6 +58,21 @@ pub struct Regime {
     pub draft: bool,
 }
 
+/// What stands in drafted documents where a person has to write.
+pub const TO_BE_WRITTEN: &str = "TODO";
+
+impl Regime {
+    /// The texts that a draft left to a person and nobody has written yet, by their place in the document.
+    pub fn unwritten(&self) -> Vec<String> {
+        let fixed = [("owner", &self.owner), ("motivation", &self.motivation)];
+        let fixed = fixed.into_iter().map(|(place, text)| (place.to_owned(), text));
+        let mechanisms =
+            self.mechanisms.iter().map(|mechanism| (format!("mechanisms, {}", mechanism.id), &mechanism.description));
+        let open = |text: &str| text.trim_start().starts_with(TO_BE_WRITTEN);
+        fixed.chain(mechanisms).filter(|(_, text)| open(text)).map(|(place, _)| place).collect()
+    }
+}
+
 /// The form in which a target is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetForm {

@@ -310,7 +310,11 @@ impl Builder<'_, '_> {
             ErrorKind::DirectiveDisallowed => "YAML directives are not allowed".to_owned(),
             kind => format!("this is not valid YAML: {kind}"),
         };
-        let help = "check the indentation, brackets and quotes here and on the line above".to_owned();
+        let help = if message.contains(" tab") {
+            "indent with spaces: YAML takes no tabs there".to_owned()
+        } else {
+            "check the indentation, brackets and quotes here and on the line above".to_owned()
+        };
         self.findings.add(span, &message, Some(help));
     }
 }

@@ -4,9 +4,10 @@
 //! Must never: drop a row because a candidate's log-probability is missing, or keep text.
 //!
 //! Memory: for each row some 60 bytes, and 8 more for each key that rows are clustered by, 16 for each candidate, 8 where a
-//! responses file is declared and 16 for each feature; twice that while the scan's parts are put together.
+//! responses file is declared, 8 where both generators are mapped, and 16 for each feature; twice that while the scan's parts
+//! are put together.
 
-use crate::declare::{Audit, Candidate, Levels, LogProbabilities, Problem, Problems, Role};
+use crate::declare::{Audit, Candidate, Features, Levels, LogProbabilities, Problem, Problems, Role};
 use crate::logs::{self, Block, Codes, Label, Lists, Log, Moment, Month, Outcome, Progress, Request, Responses};
 use crate::statistics::groups::Context;
 use crate::weights::Weights;
@@ -19,7 +20,9 @@ pub struct Comparisons {
     pub cells: Vec<Levels>,
     /// p_T of each cell.
     pub p_target: Vec<f64>,
-    /// p_T/p_O of each cell, with p_O counted over these rows; 0 where it is not defined.
+    /// p_O of each cell, counted over these rows or declared.
+    pub p_observed: Vec<f64>,
+    /// p_T/p_O of each cell; 0 where it is not defined.
     pub factors: Vec<f64>,
     /// Index of the row over all rows read, from 0.
     pub rows: Vec<u64>,
@@ -48,8 +51,46 @@ pub struct Comparisons {
     pub response_b: Option<Vec<u32>>,
     /// Features of both responses, from the log's columns of lists; `None` where no fit names them and no such role is mapped.
     pub features: Option<FeaturePair>,
+    /// Which generator made each response; `None` unless both slots are mapped, and beyond [`MAX_GENERATORS`] of them.
+    pub generators: Option<Generators>,
     /// One for each candidate with log-probabilities, in the order declared.
     pub policies: Vec<PolicyColumns>,
+}
+
+/// How many generators are kept apart: more, and the column holds something else.
+pub const MAX_GENERATORS: usize = 1000;
+
+/// The generators of both responses.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Generators {
+    /// Their names, in the order in which rows first show them.
+    pub names: Vec<String>,
+    /// Each row's generator of response a, or [`Codes::MISSING`].
+    pub a: Vec<u32>,
+    /// The same of response b.
+    pub b: Vec<u32>,
+}
+
+impl Generators {
+    /// The codes of these names, new ones counted on.
+    fn coded(&mut self, names: &[String]) -> Vec<u32> {
+        let mut known: HashMap<String, u32> = (0..).zip(&self.names).map(|(code, name)| (name.clone(), code)).collect();
+        let code = |name: &String| {
+            *known.entry(name.clone()).or_insert_with(|| {
+                self.names.push(name.clone());
+                u32::try_from(self.names.len() - 1).unwrap_or(Codes::MISSING)
+            })
+        };
+        names.iter().map(code).collect()
+    }
+
+    fn add(&mut self, a: (&[u32], &[String]), b: (&[u32], &[String])) {
+        let ((codes_a, names_a), (codes_b, names_b)) = (a, b);
+        let (of_a, of_b) = (self.coded(names_a), self.coded(names_b));
+        let new = |of: &[u32], code: &u32| of.get(*code as usize).copied().unwrap_or(Codes::MISSING);
+        self.a.extend(codes_a.iter().map(|code| new(&of_a, code)));
+        self.b.extend(codes_b.iter().map(|code| new(&of_b, code)));
+    }
 }
 
 /// What was answered.
@@ -132,12 +173,14 @@ pub fn collect(
 ) -> Result<Comparisons, Problems> {
     let plan = Plan::new(log, audit)?;
     let (sums, keys) = (plan.sums(), plan.keys());
-    let lists: Vec<String> = plan.features.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    let (lists, texts) = plan.features.as_ref().map(FeatureColumns::wanted).unwrap_or_default();
     let request = Request {
         what: "reading what candidates are judged on",
         sums: &sums,
         lists: &lists,
+        texts: &texts,
         column_keys: &keys,
+        further: &[Role::GeneratorA, Role::GeneratorB],
         skip,
         ..Request::default()
     };
@@ -148,9 +191,13 @@ pub fn collect(
     let new = || Part::new(&plan);
     let add = |part: &mut Part, block: &Block| part.add(block, &plan, &factors);
     let part = logs::scan(log, &request, progress, &new, &add, &mut Part::merge)?;
-    let factor = |levels: &Levels| context.factors.get(levels).map_or(0.0, |own| own.labelled);
+    let of = |levels: &Levels| context.factors.get(levels).copied().unwrap_or_default();
     let table = part.finish(&plan, weights, &audit.source.name)?;
-    Ok(Comparisons { factors: table.cells.iter().map(factor).collect(), ..table })
+    Ok(Comparisons {
+        factors: table.cells.iter().map(|levels| of(levels).labelled).collect(),
+        p_observed: table.cells.iter().map(|levels| of(levels).observed).collect(),
+        ..table
+    })
 }
 
 /// Which columns are read, and for what.
@@ -158,7 +205,7 @@ struct Plan<'a> {
     responses: Option<&'a Responses>,
     reference: Option<&'a LogProbabilities>,
     candidates: Vec<(&'a Candidate, &'a LogProbabilities)>,
-    features: Option<(String, String)>,
+    features: Option<FeatureColumns>,
     /// The declared clusters, each a name and a column.
     clusters: Vec<(String, String)>,
     prompt: Option<String>,
@@ -166,6 +213,7 @@ struct Plan<'a> {
     response_a: Option<String>,
     response_b: Option<String>,
     has_months: bool,
+    has_generators: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -184,13 +232,14 @@ impl<'a> Plan<'a> {
         let plan = Plan {
             responses,
             reference: audit.reference.as_ref(),
-            features: features(log, audit)?,
+            features: feature_columns(log, audit)?,
             clusters,
             prompt: column(Role::Prompt),
             annotator: column(Role::Annotator),
             response_a: responses.and_then(|_| column(Role::ResponseA)),
             response_b: responses.and_then(|_| column(Role::ResponseB)),
             has_months: log.mapped.contains_key(&Role::Timestamp),
+            has_generators: [Role::GeneratorA, Role::GeneratorB].iter().all(|role| log.mapped.contains_key(role)),
             candidates,
         };
         let looked_up = plan.candidates.iter().map(|(_, source)| *source).chain(plan.reference).any(by_response);
@@ -224,18 +273,59 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The columns of features: those that the fits name, else the roles that the log maps.
-fn features(log: &Log, audit: &Audit) -> Result<Option<(String, String)>, Problems> {
+/// The columns that features are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeatureColumns {
+    /// Those of response a, one after the other.
+    pub a: Vec<String>,
+    /// Those of response b.
+    pub b: Vec<String>,
+    /// Where they hold texts, into how many numbers these are encoded.
+    pub encoded: Option<usize>,
+}
+
+impl FeatureColumns {
+    /// What a scan has to bring: columns of numbers, and columns of texts with their size.
+    fn wanted(&self) -> (Vec<String>, Vec<(String, usize)>) {
+        let all: BTreeSet<&String> = self.a.iter().chain(&self.b).collect();
+        match self.encoded {
+            None => (all.into_iter().cloned().collect(), Vec::new()),
+            Some(size) => (Vec::new(), all.into_iter().map(|column| (column.clone(), size)).collect()),
+        }
+    }
+}
+
+/// The columns of features: those that the fits name, else the roles that the log maps. `None` where the log has none.
+///
+/// # Errors
+/// Two fits that name different columns; texts that are not there.
+pub fn feature_columns(log: &Log, audit: &Audit) -> Result<Option<FeatureColumns>, Problems> {
     let fits = audit.candidates.iter().filter_map(|candidate| candidate.fit.as_ref());
-    let named: BTreeSet<(String, String)> =
-        fits.clone().filter_map(|fit| fit.features.as_ref()).map(|(a, b)| (log.column(a), log.column(b))).collect();
+    let any_fit = fits.clone().count() > 0;
+    let named: BTreeSet<&Features> = fits.filter_map(|fit| fit.features.as_ref()).collect();
     if named.len() > 1 {
         let message = "two fits name different columns of features";
         return Err(one_problem(&audit.source.name, message, "let all fits of an audit use the same columns"));
     }
-    let mapped = || log.mapped.get(&Role::FeaturesA).cloned().zip(log.mapped.get(&Role::FeaturesB).cloned());
-    let any_fit = fits.count() > 0;
-    Ok(named.into_iter().next().or_else(|| any_fit.then(mapped).flatten()))
+    let mapped = |a: Role, b: Role| log.mapped.get(&a).cloned().zip(log.mapped.get(&b).cloned());
+    let resolved = |columns: &[String]| columns.iter().map(|column| log.column(column)).collect();
+    Ok(match named.into_iter().next() {
+        Some(Features::Columns { a, b }) => Some(FeatureColumns { a: resolved(a), b: resolved(b), encoded: None }),
+        Some(Features::Text { columns, size }) => {
+            let named = columns.as_ref().map(|(a, b)| (log.column(a), log.column(b)));
+            let Some((a, b)) = named.or_else(|| mapped(Role::ResponseA, Role::ResponseB)) else {
+                let message = "features are to be made of the responses' text, and the log's responses are not mapped";
+                let help = "map response_a and response_b under logs.columns, or name the columns as `a` and `b`";
+                return Err(one_problem(&audit.source.name, message, help));
+            };
+            Some(FeatureColumns { a: vec![a], b: vec![b], encoded: usize::try_from(*size).ok() })
+        }
+        None => mapped(Role::FeaturesA, Role::FeaturesB).filter(|_| any_fit).map(|(a, b)| FeatureColumns {
+            a: vec![a],
+            b: vec![b],
+            encoded: None,
+        }),
+    })
 }
 
 fn one_problem(file: &str, message: impl Into<String>, help: &str) -> Problems {
@@ -271,6 +361,7 @@ impl Part {
             response_a: plan.response_a.as_ref().map(|_| Vec::new()),
             response_b: plan.response_b.as_ref().map(|_| Vec::new()),
             features: plan.features.as_ref().map(|_| FeaturePair::default()),
+            generators: plan.has_generators.then(Generators::default),
             policies: plan.candidates.iter().map(policy).collect(),
             ..Comparisons::default()
         };
@@ -307,6 +398,20 @@ impl Part {
             own.extend(found_b);
         }
         self.add_features(block, plan, &rows);
+        self.add_generators(block, &rows);
+    }
+
+    fn add_generators(&mut self, block: &Block, rows: &[usize]) {
+        let slot = |role: Role| block.keys.get(&role);
+        let (Some(own), Some(a), Some(b)) =
+            (&mut self.comparisons.generators, slot(Role::GeneratorA), slot(Role::GeneratorB))
+        else {
+            return;
+        };
+        let codes = |of: &Codes| -> Vec<u32> {
+            rows.iter().map(|row| of.codes.get(*row).copied().unwrap_or(Codes::MISSING)).collect()
+        };
+        own.add((&codes(a), &a.values), (&codes(b), &b.values));
     }
 
     fn add_row(&mut self, block: &Block, row: usize, (cell, factor): (u32, f64), answer: Answer) {
@@ -342,16 +447,18 @@ impl Part {
     }
 
     fn add_features(&mut self, block: &Block, plan: &Plan<'_>, rows: &[usize]) {
-        let (Some(own), Some((a, b))) = (&mut self.comparisons.features, &plan.features) else { return };
-        let (Some(a), Some(b)) = (block.lists.get(a), block.lists.get(b)) else { return };
+        let (Some(own), Some(columns)) = (&mut self.comparisons.features, &plan.features) else { return };
         for row in rows {
-            for (lists, into) in [(a, &mut own.a), (b, &mut own.b)] {
-                let values: &[f64] = Lists::row(lists, *row);
-                if own.width == 0 {
-                    own.width = values.len();
+            for (names, into) in [(&columns.a, &mut own.a), (&columns.b, &mut own.b)] {
+                let before = into.len();
+                for lists in names.iter().filter_map(|name| block.lists.get(name)) {
+                    into.extend_from_slice(Lists::row(lists, *row));
                 }
-                self.ragged |= values.len() != own.width || values.is_empty();
-                into.extend_from_slice(values);
+                let width = into.len() - before;
+                if own.width == 0 {
+                    own.width = width;
+                }
+                self.ragged |= width != own.width || width == 0;
             }
         }
     }
@@ -379,6 +486,9 @@ impl Part {
             own.a.extend(more.a);
             own.b.extend(more.b);
         }
+        if let (Some(own), Some(more)) = (&mut own.generators, more.generators) {
+            own.add((&more.a, &more.names), (&more.b, &more.names));
+        }
         for (column, keys) in other.keys {
             self.keys.entry(column).or_default().extend(keys);
         }
@@ -391,7 +501,9 @@ impl Part {
             return Err(one_problem(file, message, help));
         }
         let clusters = |name: &str, column: &String| dense(name, self.keys.get(column).map_or(&[][..], Vec::as_slice));
+        let few = |own: &Generators| own.names.len() <= MAX_GENERATORS;
         Ok(Comparisons {
+            generators: self.comparisons.generators.filter(few),
             cells: weights.cells.keys().cloned().collect(),
             p_target: weights.cells.values().map(|cell| cell.p_target).collect(),
             clusters: plan.clusters.iter().map(|(name, column)| clusters(name, column)).collect(),

@@ -98,14 +98,17 @@ impl<'a> Pool<'a> {
         }
         let responses = responses.ok_or(NotRobust::NoFeatures)?;
         let features = responses.features.as_ref().ok_or(NotRobust::NoFeatures)?;
-        let rows = located(table, responses).ok_or(NotRobust::UnknownResponse)?;
+        let rows = locate(table, responses).ok_or(NotRobust::UnknownResponse)?;
         let mut of_prompt = vec![Vec::new(); responses.prompts.values.len()];
         for (response, prompt) in responses.prompts.codes.iter().enumerate() {
             of_prompt.get_mut(*prompt as usize).ok_or(NotRobust::UnknownResponse)?.push(response);
         }
         let folds = folds(table)?;
-        let design = Design::new(table, responses.width, features, &rows);
-        let utilities = (0..FOLDS).map(|fold| design.fit(table, &folds, fold)).collect::<Option<Vec<_>>>();
+        let outcomes = Outcomes::new(table, responses.width, features, &rows);
+        let labels: Vec<f64> = table.answers.iter().map(|answer| answer.value()).collect();
+        let without = |fold: usize| folds.iter().map(|own| *own == fold).collect::<Vec<bool>>();
+        let utilities =
+            (0..FOLDS).map(|fold| outcomes.fit(&table.cell, &labels, &without(fold))).collect::<Option<Vec<_>>>();
         Ok(Pool { table, responses, of_prompt, rows, folds, utilities: utilities.ok_or(NotRobust::NoFit)? })
     }
 
@@ -178,7 +181,7 @@ impl<'a> Pool<'a> {
 }
 
 /// Each row's prompt and responses in the file; `None` where one is not there, or the two are of different prompts.
-fn located(table: &Comparisons, responses: &Responses) -> Option<Vec<(usize, usize, usize)>> {
+pub fn locate(table: &Comparisons, responses: &Responses) -> Option<Vec<(usize, usize, usize)>> {
     let (a, b) = (table.response_a.as_ref()?, table.response_b.as_ref()?);
     let prompt =
         |response: u32| responses.prompts.codes.get(response as usize).copied().filter(|_| response != Codes::MISSING);
@@ -200,7 +203,8 @@ fn folds(table: &Comparisons) -> Result<Vec<usize>, NotRobust> {
 
 /// The outcome model's regression: P(a preferred) = sigma(d u_cell), d the difference of features, u_cell a common part and
 /// one for each level of each covariate beyond the first.
-struct Design {
+#[derive(Debug)]
+pub struct Outcomes {
     width: usize,
     /// 1 over the spread of each feature's differences.
     scales: Vec<f64>,
@@ -211,8 +215,9 @@ struct Design {
     differences: Vec<f64>,
 }
 
-impl Design {
-    fn new(table: &Comparisons, width: usize, features: &[f64], rows: &[(usize, usize, usize)]) -> Design {
+impl Outcomes {
+    /// The regression over the rows of a table, each with its prompt and both its responses ([`locate`]).
+    pub fn new(table: &Comparisons, width: usize, features: &[f64], rows: &[(usize, usize, usize)]) -> Outcomes {
         let of = |response: usize| features.get(response * width..(response + 1) * width).unwrap_or_default();
         let mut differences: Vec<f64> =
             rows.iter().flat_map(|(_, a, b)| of(*a).iter().zip(of(*b)).map(|(x, y)| x - y)).collect();
@@ -226,22 +231,23 @@ impl Design {
             row.iter_mut().zip(&scales).for_each(|(d, scale)| *d *= scale);
         }
         let (blocks, block_count) = blocks(&table.cells, width);
-        Design { width, scales, blocks, block_count, differences }
+        Outcomes { width, scales, blocks, block_count, differences }
     }
 
-    /// The cells' coefficients from the rows outside of a fold. `None` where there is no fit.
-    fn fit(&self, table: &Comparisons, folds: &[usize], fold: usize) -> Option<Vec<Vec<f64>>> {
+    /// By cell (`cell_of_row` is the table's), the coefficients of the features as they are, from the labels of the rows that are
+    /// not `excluded`. `None` where there is no fit.
+    pub fn fit(&self, cell_of_row: &[u32], labels_of_rows: &[f64], excluded: &[bool]) -> Option<Vec<Vec<f64>>> {
         let size = self.width * self.block_count;
         let (mut features, mut labels) = (Vec::new(), Vec::new());
-        let rows = self.differences.chunks_exact(self.width).zip(&table.cell).zip(table.answers.iter().zip(folds));
-        for ((row, cell), (answer, _)) in rows.filter(|(_, (_, own))| **own != fold) {
+        let rows = self.differences.chunks_exact(self.width).zip(cell_of_row).zip(labels_of_rows.iter().zip(excluded));
+        for ((row, cell), (label, _)) in rows.filter(|(_, (_, excluded))| !**excluded) {
             let from = features.len();
             features.resize(from + size, 0.0);
             for block in self.blocks.get(*cell as usize)? {
                 let start = from + block * self.width;
                 features.get_mut(start..start + self.width)?.copy_from_slice(row);
             }
-            labels.push(answer.value());
+            labels.push(*label);
         }
         let ones = vec![1.0; labels.len()];
         let fit = fit_logistic(&Logistic::new(&features, size, &labels, &ones, RIDGE), None)

@@ -32,14 +32,11 @@ pub fn ips(sample: &Sample<'_>, values: &[f64]) -> Option<Estimate> {
 }
 
 /// The self-normalised mean with weights held to `cap` times their mean over the sample (Ionides 2008): less variance, and
-/// a bias towards what the log shows often. `None` where no weight is left.
+/// a bias towards what the log shows often. `None` where no weight is left. What holds at any sample size holds for the target, and
+/// clipped weights are not the target's: there is no such interval here.
 pub fn clipped(sample: &Sample<'_>, values: &[f64], cap: f64) -> Option<Estimate> {
     let weights: Vec<f64> = sample.weights.iter().map(|weight| weight.min(cap)).collect();
-    mean(
-        &Sample { weights: &weights, largest_weight: sample.largest_weight.map(|w| w.min(cap)), ..*sample },
-        values,
-        UNIT,
-    )
+    mean(&Sample { weights: &weights, largest_weight: None, ..*sample }, values, UNIT)
 }
 
 /// The cell form, sum_c p_T(c) theta_c over the cells with rows, theta_c the mean within the cell weighted by the pair ratio

@@ -280,7 +280,8 @@ fn compare(
     let (ours, theirs) = (of(scored, challenger), of(scored, incumbent));
     let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(own, other)| own - other).collect();
     let (our_margins, their_margins) = (of(margins, challenger), of(margins, incumbent));
-    let disagree = |(own, other): &(&f64, &f64)| *own * *other < 0.0;
+    // Their product may be too small for a number.
+    let disagree = |(own, other): &(&f64, &f64)| (**own > 0.0 && **other < 0.0) || (**own < 0.0 && **other > 0.0);
     let at_cap = |(_, cap): &(String, f64)| {
         let weights: Vec<f64> = context.table.weight.iter().map(|weight| weight.min(*cap)).collect();
         plain_mean(&weights, &differences)

@@ -89,7 +89,7 @@ impl Estimate {
 }
 
 /// The self-normalised mean sum(w v) / sum(w) of values in `range` (Hájek 1971; Swaminathan & Joachims 2015). Rows whose
-/// value is NaN are left out. `None` where no weight is left.
+/// value is NaN are left out. `None` where no weight is left, or the sum is beyond any number.
 pub fn mean(sample: &Sample<'_>, values: &[f64], range: (f64, f64)) -> Option<Estimate> {
     let terms: Vec<Term> = terms(sample, values);
     let total = terms.iter().map(|term| term.weight).collect::<Sum>().value();
@@ -97,6 +97,9 @@ pub fn mean(sample: &Sample<'_>, values: &[f64], range: (f64, f64)) -> Option<Es
         return None;
     }
     let estimate = terms.iter().map(|term| term.weight * term.value).collect::<Sum>().value() / total;
+    if !estimate.is_finite() {
+        return None;
+    }
     // u = w (v - mean) / sum(w), centred at the mean itself: the expansion into sums of squares cancels.
     let influence = terms.iter().map(|term| (term.row, term.weight * (term.value - estimate) / total)).collect();
     let outer = outer(sample, values, range);
@@ -226,6 +229,7 @@ fn by_cluster(values: &[(u32, f64)], clusters: &Clusters) -> Option<Vec<(f64, f6
 /// V_1 + V_2 - V_12 (Cameron, Gelbach & Miller 2011, equation 2.11), V_12 by pairs of clusters; where that is not positive,
 /// the larger of the two.
 fn two_way(values: &[(u32, f64)], clusters: &[Clusters], first: f64, second: f64) -> f64 {
+    const ROUNDING: f64 = 1e-9;
     let [one, other, ..] = clusters else { return first.max(second) };
     let code = |own: &Clusters, row: u32| own.codes.get(row as usize).copied().unwrap_or(u32::MAX);
     let mut index: HashMap<(u32, u32), usize> = HashMap::new();
@@ -239,8 +243,9 @@ fn two_way(values: &[(u32, f64)], clusters: &[Clusters], first: f64, second: f64
     }
     let count = as_f64(sums.len() as u64);
     let both = count / (count - 1.0).max(1.0) * sums.iter().map(|sum| sum * sum).collect::<Sum>().value();
-    let combined = first + second - both;
-    if combined > 0.0 { combined } else { first.max(second) }
+    let (combined, larger) = (first + second - both, first.max(second));
+    // What rounding leaves of nothing is nothing.
+    if combined > ROUNDING * larger { combined } else { larger }
 }
 
 /// The interval that holds at any sample size, for sum(w v) over the sum of the factors, which has the expectation of the

@@ -18,8 +18,11 @@ pub use bound::{FiniteSampleBound, finite_sample_bound};
 pub use bounded::{
     Weighted, confidence_sequence, counting_interval, likelihood_mean, quadratic_interval, quadratic_mean,
 };
-pub use comparisons::{Answer, Clusters, Comparisons, FeaturePair, PolicyColumns, collect};
-pub use doubly_robust::{NotRobust, RobustTerm, add_doubly_robust, self_normalised_doubly_robust};
+pub use comparisons::{
+    Answer, Clusters, Comparisons, FeatureColumns, FeaturePair, Generators, MAX_GENERATORS, PolicyColumns, collect,
+    feature_columns,
+};
+pub use doubly_robust::{NotRobust, Outcomes, RobustTerm, add_doubly_robust, locate, self_normalised_doubly_robust};
 pub use estimators::{Held, cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
 pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
 pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};

@@ -10,9 +10,10 @@ use crate::numeric::Sum;
 const BINS: usize = 10;
 
 /// Each row's margin, \[log pi - log ref\](a) - \[log pi - log ref\](b), in nats (paper, section 6). Its sign is the
-/// candidate's preference.
+/// candidate's preference. NaN also where it is beyond any number: an infinite margin would have no loss to be averaged.
 pub fn margins(policy: &PolicyColumns) -> Vec<f64> {
-    policy.shift_a.iter().zip(&policy.shift_b).map(|(a, b)| a - b).collect()
+    let finite = |margin: f64| if margin.is_finite() { margin } else { f64::NAN };
+    policy.shift_a.iter().zip(&policy.shift_b).map(|(a, b)| finite(a - b)).collect()
 }
 
 /// Agreement of the margin's sign with the answer: 1 or 0, one half where either is undecided; under a soft answer the

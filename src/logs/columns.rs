@@ -6,7 +6,8 @@
 use super::derive::Derivation;
 use super::files::Opened;
 use super::{LogFile, problem};
-use crate::declare::{Audit, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use crate::declare::{Audit, Features, LabelWords, LogSpec, Pairs, Problem, Regime, Role};
+use arrow::datatypes::DataType;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What a decoded column is used for; of several uses the greatest counts.
@@ -234,10 +235,20 @@ pub(super) fn check_evaluation(
             [a, b].into_iter().for_each(|column| need(column, &format!("token counts {whose}"), false));
         }
     }
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
     for candidate in &audit.candidates {
-        if let Some((a, b)) = candidate.fit.as_ref().and_then(|fit| fit.features.as_ref()) {
-            let purpose = format!("features for {}", candidate.name);
-            [a, b].into_iter().for_each(|name| need(&role_or_column(name, mapped), &purpose, true));
+        let purpose = format!("features for {}", candidate.name);
+        match candidate.fit.as_ref().and_then(|fit| fit.features.as_ref()) {
+            Some(Features::Columns { a, b }) => {
+                a.iter().chain(b).for_each(|name| need(&role_or_column(name, mapped), &purpose, true));
+            }
+            Some(Features::Text { columns, .. }) => {
+                let columns = columns
+                    .clone()
+                    .unwrap_or_else(|| (Role::ResponseA.name().to_owned(), Role::ResponseB.name().to_owned()));
+                texts.extend([columns.0, columns.1].map(|name| (role_or_column(&name, mapped), purpose.clone())));
+            }
+            None => {}
         }
     }
     for (file, opened) in files.iter().zip(opened).filter(|(_, opened)| !opened.columns.is_empty()) {
@@ -245,6 +256,13 @@ pub(super) fn check_evaluation(
             match derivation.makes(column) {
                 false => check_evaluation_column(file, opened, column, (purpose, *lists), problems),
                 true => check_sources(file, opened, (derivation, column), purpose, problems),
+            }
+        }
+        for (column, purpose) in &texts {
+            if derivation.makes(column) {
+                check_sources(file, opened, (derivation, column), purpose, problems);
+            } else if !opened.columns.contains(column) {
+                problems.push(missing_column(&file.name, column, purpose, &opened.columns));
             }
         }
         for name in &audit.logs.cluster {
@@ -293,8 +311,7 @@ fn check_evaluation_column(
 }
 
 /// Whether a type is a list of numbers.
-pub(super) fn holds_list_of_numbers(data_type: &arrow::datatypes::DataType) -> bool {
-    use arrow::datatypes::DataType;
+pub(super) fn holds_list_of_numbers(data_type: &DataType) -> bool {
     match data_type {
         DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
             item.data_type().is_numeric() || item.data_type().is_null()
@@ -386,17 +403,13 @@ fn target(regime: &Regime, mapped: &BTreeMap<Role, String>, problems: &mut Vec<P
     }
 }
 
-/// Whether every file holds integers in that column.
+/// Whether every file holds integers in that column whose 64 bits tell them apart: all of them unsigned, or none of 64
+/// unsigned bits.
 pub(super) fn all_integers(opened: &[Opened], column: &str) -> bool {
-    opened.iter().all(|opened| holds_integers(opened, column))
-}
-
-fn holds_integers(opened: &Opened, column: &str) -> bool {
-    opened
-        .footer
-        .as_ref()
-        .and_then(|footer| footer.data_type(column))
-        .is_some_and(arrow::datatypes::DataType::is_integer)
+    let types = || opened.iter().map(|opened| opened.footer.as_ref().and_then(|footer| footer.data_type(column)));
+    types().all(|found| found.is_some_and(DataType::is_integer))
+        && (types().all(|found| found.is_some_and(DataType::is_unsigned_integer))
+            || types().all(|found| found != Some(&DataType::UInt64)))
 }
 
 /// What one file lacks, or holds in a form that cannot be used.
@@ -465,8 +478,7 @@ pub(super) fn shortened(text: &str) -> String {
     short
 }
 
-fn is_number_or_text(data_type: &arrow::datatypes::DataType) -> bool {
-    use arrow::datatypes::DataType;
+fn is_number_or_text(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(_, value) => is_number_or_text(value),
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,

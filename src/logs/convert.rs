@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Float64Builder, Int64
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Float16Type, Float32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
+use arrow::row::{RowConverter, SortField};
 use std::collections::HashMap;
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hasher as _};
@@ -148,7 +149,7 @@ fn new_code<'a>(value: &'a str, seen: &mut HashMap<&'a str, u32>, values: &mut V
     code
 }
 
-/// Each row's value as a 64-bit key: the bits of an integer, the hash of a text; `None` where there is no value.
+/// Each row's value as a 64-bit key: the bits of an integer, the hash of a text or of a list; `None` where there is no value.
 /// `integers` says that the column holds integers in every file, so that a value has one key throughout.
 ///
 /// # Errors
@@ -161,9 +162,14 @@ pub(super) fn identities(array: &ArrayRef, integers: bool) -> Result<Vec<Option<
         let array = strict_cast(array, &DataType::Int64)?;
         return Ok(array.as_primitive::<Int64Type>().iter().map(|value| Some(value?.cast_unsigned())).collect());
     }
+    if array.data_type().is_nested() {
+        let rows = RowConverter::new(vec![SortField::new(array.data_type().clone())])?
+            .convert_columns(std::slice::from_ref(array))?;
+        return Ok((0..array.len()).map(|row| array.is_valid(row).then(|| hash(rows.row(row).as_ref()))).collect());
+    }
     let text = as_text(array)?;
     let keys = |texts: &StringArray| -> Vec<Option<u64>> {
-        texts.iter().map(|text| text.filter(|text| !is_missing(text)).map(hash)).collect()
+        texts.iter().map(|text| text.filter(|text| !is_missing(text)).map(|text| hash(text.as_bytes()))).collect()
     };
     let Some(dictionary) = text.as_dictionary_opt::<Int32Type>() else { return Ok(keys(text.as_string::<i32>())) };
     let of_values = keys(dictionary.values().as_string::<i32>());
@@ -172,9 +178,9 @@ pub(super) fn identities(array: &ArrayRef, integers: bool) -> Result<Vec<Option<
 }
 
 /// A hash with fixed keys, so that every block gives a text the same one. Who must be certain compares the texts as well.
-fn hash(text: &str) -> u64 {
+fn hash(text: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(text.as_bytes());
+    hasher.write(text);
     hasher.finish()
 }
 

@@ -3,9 +3,9 @@
 //! Rows count from 1 after the header; a quoted line break does not start a row, a blank line is none.
 
 use super::columns::{Use, Wanted, shortened};
-use super::files::{Opened, text_reader};
+use super::files::{Opened, damage, text_reader};
 use super::fold::TextRows;
-use super::{LogFile, failure, ndjson};
+use super::{Compression, LogFile, NOT_UTF8, failure, ndjson};
 use crate::declare::Problem;
 use arrow::array::{ArrayRef, AsArray, StringArray};
 use arrow::csv::reader::{Decoder, Format, ReaderBuilder};
@@ -32,15 +32,23 @@ pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
         // Rows of a wrong length are the scan's to name.
         .with_truncated_rows(true)
         .infer_schema(reader.take(MAX_RECORD), Some(1))
-        .map_err(|error| {
-            failure(
-                &file.name,
-                format!("the header cannot be read: {error}"),
-                "a CSV log starts with a line of column names",
-            )
-        })?;
+        .map_err(|error| unreadable_start(file, &error))?;
     let columns = schema.fields().iter().map(|field| field.name().clone()).collect();
     Ok(Opened { columns, has_rows: rows > 0, footer: None })
+}
+
+/// The header, or the first row, cannot be read.
+fn unreadable_start(file: &LogFile, error: &ArrowError) -> Vec<Problem> {
+    let text = match error {
+        ArrowError::CsvError(text) => text.strip_prefix("Encountered ").unwrap_or(text),
+        other => return failure(&file.name, format!("the header cannot be read: {other}"), damage(file)),
+    };
+    let help = match (text.contains("UTF-8"), file.format) {
+        (true, _) => NOT_UTF8,
+        (_, super::Format::Csv(Compression::None)) => "a CSV log starts with a line of column names",
+        _ => damage(file),
+    };
+    failure(&file.name, format!("the header or the first row cannot be read: {text}"), help)
 }
 
 fn unreadable(file: &LogFile, error: &std::io::Error) -> Vec<Problem> {
@@ -124,7 +132,7 @@ impl Reader<'_> {
 
 fn damaged(file: &LogFile, rows_done: u64, error: &std::io::Error) -> Vec<Problem> {
     let message = format!("the file cannot be read on after row {rows_done}: {error}");
-    failure(&file.name, message, "is it cut short?")
+    failure(&file.name, message, damage(file))
 }
 
 /// A stand-in for every value that is there.
@@ -154,6 +162,9 @@ fn malformed(file: &LogFile, row: u64, error: &ArrowError) -> Vec<Problem> {
         },
         None => text,
     };
+    if message.contains("not valid UTF-8") {
+        return failure(&file.name, message, NOT_UTF8);
+    }
     failure(
         &file.name,
         message,

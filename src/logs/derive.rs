@@ -494,7 +494,7 @@ pub(super) fn is_listed(files: &[LogFile]) -> bool {
 /// What the `dataset_info.json` beside the log says of the log's file, if it is there and says anything.
 fn info(files: &[LogFile]) -> Result<Option<Value>, String> {
     let Some(file) = files.first() else { return Ok(None) };
-    let path = file.path.parent().unwrap_or(Path::new("")).join("dataset_info.json");
+    let path = file.path.parent().unwrap_or(Path::new("")).join(super::files::DATA_SETS);
     let (true, Some(name)) = (path.is_file(), file.path.file_name().and_then(|name| name.to_str())) else {
         return Ok(None);
     };

@@ -1,7 +1,8 @@
 //! Rows whose id an earlier row has.
 //!
-//! Two passes. The first reads ids alone, as 64-bit keys (an integer id is its own key, a text id is hashed), and finds the
-//! keys that appear twice. Only if there are any, the second reads the rows with those keys again, compares the ids
+//! Up to three passes. The first reads ids alone and looks whether each is above the one before it: then none repeats, and
+//! nothing has to be kept. Else the second reads them as 64-bit keys (an integer id is its own key, a text id is hashed), and
+//! finds the keys that appear twice. Only if there are any, the third reads the rows with those keys again, compares the ids
 //! themselves, so that a collision of keys is no duplicate, and tells copies apart by a digest of every mapped column.
 
 use super::columns::{Use, Wanted};
@@ -17,7 +18,9 @@ use arrow::row::{RowConverter, SortField};
 use polars::prelude::{NamedFrom as _, PlSmallStr, PolarsResult, Series, is_first_distinct};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use sha2::{Digest as _, Sha256};
+use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{self, AtomicBool};
 
 /// Keys are compared in this many parts, so that a part's table is small.
 const PARTS: usize = 64;
@@ -26,13 +29,16 @@ const PARTS: usize = 64;
 ///
 /// Ids are integers if every file holds integers, else text.
 ///
-/// Memory: at most 16 bytes a row, and for each id that appears twice the id and some 100 bytes. The log is read a second
-/// time only if one does.
+/// Memory: nothing that grows with the rows where ids ascend; else at most 16 bytes a row, and for each id that appears
+/// twice the id and some 100 bytes.
 ///
 /// # Errors
 /// Unreadable or malformed files.
 pub fn duplicates(log: &Log, progress: &dyn Progress) -> Result<Option<Duplicates>, Problems> {
     let Some(id) = &log.plan.id else { return Ok(None) };
+    if let Some(missing_ids) = ascending(log, id, progress)? {
+        return Ok(Some(Duplicates { missing_ids, ..Duplicates::default() }));
+    }
     let keys = keys(log, id, progress)?;
     let missing_ids = keys.missing;
     let repeated = repeated(keys.parts).map_err(|error| {
@@ -42,6 +48,86 @@ pub fn duplicates(log: &Log, progress: &dyn Progress) -> Result<Option<Duplicate
     let mut found = if repeated.is_empty() { Duplicates::default() } else { copies(log, id, &repeated, progress)? };
     found.missing_ids = missing_ids;
     Ok(Some(found))
+}
+
+/// An id, as ids are ordered.
+#[derive(Debug, Clone, PartialEq, PartialOrd)]
+enum Id {
+    Integer(i128),
+    Text(String),
+}
+
+/// A run of rows whose ids may ascend.
+#[derive(Default)]
+struct Ascent {
+    /// The first id and the last; `None` without any.
+    ends: Option<(Id, Id)>,
+    broken: bool,
+    missing: u64,
+}
+
+impl Ascent {
+    /// Appends the run that follows.
+    fn append(&mut self, next: Ascent) {
+        self.missing += next.missing;
+        self.broken |= next.broken;
+        self.ends = match (self.ends.take(), next.ends) {
+            (Some((first, last)), Some((above, end))) => {
+                self.broken |= !matches!(last.partial_cmp(&above), Some(Ordering::Less));
+                Some((first, end))
+            }
+            (own, next) => own.or(next),
+        };
+    }
+
+    fn of<T: PartialOrd + Copy>(ids: impl Iterator<Item = Option<T>>, id: impl Fn(T) -> Id) -> Ascent {
+        let mut run = Ascent::default();
+        let mut ends: Option<(T, T)> = None;
+        for own in ids {
+            let Some(own) = own else {
+                run.missing += 1;
+                continue;
+            };
+            let (first, last) = ends.map_or((own, None), |(first, last)| (first, Some(last)));
+            run.broken |= last.is_some_and(|last| last >= own);
+            ends = Some((first, own));
+        }
+        run.ends = ends.map(|(first, last)| (id(first), id(last)));
+        run
+    }
+}
+
+/// How many rows have no id, if the ids of the others ascend.
+fn ascending(log: &Log, id: &str, progress: &dyn Progress) -> Result<Option<u64>, Problems> {
+    let source = log.source(Wanted::from([(id.to_owned(), Use::Scalar)]));
+    // Once it is clear that they do not, nothing is compared any more; whether they do does not depend on who saw it.
+    let broken = AtomicBool::new(false);
+    let work = |run: &mut Ascent, piece: &Piece<'_>| {
+        if broken.load(atomic::Ordering::Relaxed) {
+            run.broken = true;
+            return Ok(());
+        }
+        run.append(ascent(piece, id, log.plan.integer_ids)?);
+        broken.fetch_or(run.broken, atomic::Ordering::Relaxed);
+        Ok(())
+    };
+    let run =
+        fold::fold(&source, "looking whether ids ascend", progress, &Ascent::default, &work, &mut Ascent::append)?;
+    Ok((!run.broken).then_some(run.missing))
+}
+
+fn ascent(piece: &Piece<'_>, id: &str, integers: bool) -> Result<Ascent, Vec<Problem>> {
+    let Some(array) = piece.batch.column_by_name(id) else { return Ok(Ascent::default()) };
+    if integers {
+        let keys = row_keys(piece, id, integers)?.into_iter();
+        return Ok(match array.data_type() {
+            DataType::UInt64 => Ascent::of(keys, |key| Id::Integer(key.into())),
+            _ => Ascent::of(keys.map(|key| key.map(u64::cast_signed)), |key| Id::Integer(key.into())),
+        });
+    }
+    let text = plain_text(array).map_err(|error| unusable(piece, id, &error))?;
+    let ids = text.as_string::<i32>().iter().map(|id| id.filter(|id| !is_missing(id)));
+    Ok(Ascent::of(ids, |id| Id::Text(id.to_owned())))
 }
 
 /// The keys of all ids, in parts; equal keys are in one part.
@@ -81,11 +167,12 @@ fn part_of(key: u64) -> usize {
 /// Each row's key: the bits of an integer, the hash of a text; `None` where there is no id.
 fn row_keys(piece: &Piece<'_>, id: &str, integers: bool) -> Result<Vec<Option<u64>>, Vec<Problem>> {
     let Some(array) = piece.batch.column_by_name(id) else { return Ok(Vec::new()) };
-    let failed = |error: ArrowError| {
-        let message = format!("column `{id}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
-        failure(&piece.file.name, message, "")
-    };
-    identities(array, integers).map_err(failed)
+    identities(array, integers).map_err(|error| unusable(piece, id, &error))
+}
+
+fn unusable(piece: &Piece<'_>, id: &str, error: &ArrowError) -> Vec<Problem> {
+    let message = format!("column `{id}` cannot be used, in rows from {} on: {error}", piece.row_in_file + 1);
+    failure(&piece.file.name, message, "")
 }
 
 /// An array as `Utf8`.

@@ -7,7 +7,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 /// Every known extension, for error messages.
-const EXTENSIONS: &str = ".parquet, .pq, .ndjson, .jsonl or .csv (the text formats also with .gz or .zst)";
+const EXTENSIONS: &str = ".parquet, .pq, .ndjson, .jsonl, .json or .csv (the text formats also with .gz or .zst)";
+
+/// The file in which LLaMA-Factory lists its data sets, beside them.
+pub(super) const DATA_SETS: &str = "dataset_info.json";
 
 /// What opening a file taught.
 #[derive(Debug, Clone)]
@@ -18,6 +21,19 @@ pub(super) struct Opened {
     pub(super) has_rows: bool,
     /// The footer, for Parquet.
     pub(super) footer: Option<parquet::Footer>,
+}
+
+/// What to do about a file that cannot be decompressed or read to its end.
+pub(super) fn damage(file: &LogFile) -> &'static str {
+    match file.format {
+        Format::Csv(Compression::Gzip) | Format::Ndjson(Compression::Gzip) => {
+            "is it gzip, as its name says, and whole?"
+        }
+        Format::Csv(Compression::Zstd) | Format::Ndjson(Compression::Zstd) => {
+            "is it Zstandard, as its name says, and whole?"
+        }
+        _ => "is it cut short?",
+    }
 }
 
 /// Finds and opens the files that `written` (a file, a glob or a folder, relative to `folder`) stands for.
@@ -79,6 +95,9 @@ pub(super) fn text_reader(file: &LogFile) -> std::io::Result<Box<dyn BufRead + S
 }
 
 fn find(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
+    if written.trim().is_empty() {
+        return Err(failure(written, "the log's path is empty", "name a file, a folder or a glob"));
+    }
     let path = folder.join(written);
     if path.is_dir() {
         return list(written, &path);
@@ -89,8 +108,35 @@ fn find(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
     if written.contains(['*', '?', '[']) {
         return expand(folder, written);
     }
+    if path.is_symlink() {
+        return Err(failure(written, "this symbolic link leads to nothing", "mend it, or name the file itself"));
+    }
     let message = format!("there is no file, folder or match of a glob at `{}`", path.display());
-    Err(failure(written, message, "the path is relative to the audit document"))
+    let help =
+        "a path in an audit document is relative to the document; on the command line, to the folder that you are in";
+    Err(failure(
+        written,
+        message,
+        alike(&path).map_or(help.to_owned(), |name| format!("did you mean `{name}`? {help}")),
+    ))
+}
+
+/// The name in the same folder that is most like a path's, if any is.
+fn alike(path: &Path) -> Option<String> {
+    const ALIKE: f64 = 0.85;
+    /// A folder is not read beyond this many names.
+    const MAX_NAMES: usize = 10_000;
+    let wanted = path.file_name()?.to_str()?.to_lowercase();
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = std::fs::read_dir(folder).ok()?.flatten().take(MAX_NAMES);
+    let mut names: Vec<String> = names
+        .filter(|entry| format_of(&entry.path()).is_some())
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    let similarity = |name: &String| strsim::jaro_winkler(&name.to_lowercase(), &wanted);
+    let nearest = names.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(&nearest) >= ALIKE).then_some(nearest)
 }
 
 /// The files with a known extension directly in a folder, by path.
@@ -99,7 +145,7 @@ fn list(written: &str, path: &Path) -> Result<Vec<LogFile>, Vec<Problem>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if entry.path().is_file() && format_of(&entry.path()).is_some() {
+        if entry.path().is_file() && format_of(&entry.path()).is_some() && !lists_data_sets(&entry.path()) {
             names.push(entry.file_name());
         }
     }
@@ -120,12 +166,14 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
     } else {
         Path::new(&glob::Pattern::escape(&folder.to_string_lossy())).join(written).to_string_lossy().into_owned()
     };
-    let invalid = |error: glob::PatternError| failure(written, format!("not a valid glob: {}", error.msg), "");
+    let invalid = |error: glob::PatternError| {
+        failure(written, format!("not a valid glob: {}", error.msg), "`[[]` stands for a bracket in a name")
+    };
     let mut paths = Vec::new();
     let mut problems = Vec::new();
     for found in glob::glob(&pattern).map_err(invalid)? {
         match found {
-            Ok(path) if path.is_file() => paths.push(path),
+            Ok(path) if path.is_file() && !lists_data_sets(&path) => paths.push(path),
             Ok(_) => {}
             Err(error) => problems.push(problem(written, format!("a folder cannot be read: {error}"), "")),
         }
@@ -145,14 +193,24 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
     if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
+/// Whether a file is LLaMA-Factory's list of data sets, and no log.
+fn lists_data_sets(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == DATA_SETS)
+}
+
 fn log_file(name: String, path: PathBuf) -> Result<LogFile, Vec<Problem>> {
+    if lists_data_sets(&path) {
+        let message = "this is LLaMA-Factory's list of data sets, not a log";
+        let help = "name the file of one of them: the columns are then read as the list says";
+        return Err(failure(&name, message, help));
+    }
     let Some(format) = format_of(&path) else {
         let message = "the file's extension says no known format";
         return Err(failure(&name, message, format!("log files end in {EXTENSIONS}")));
     };
     match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() => Ok(LogFile { name, path, format, bytes: metadata.len(), rows: None }),
-        Ok(_) => Err(failure(&name, "this is not a file", "")),
+        Ok(_) => Err(failure(&name, "this is not a file", "logs are read more than once: write it to a file first")),
         Err(error) => Err(failure(&name, format!("the file cannot be read: {error}"), "")),
     }
 }
@@ -169,7 +227,7 @@ fn format_of(path: &Path) -> Option<Format> {
     };
     match stem.rsplit_once('.')?.1 {
         "parquet" | "pq" if compression == Compression::None => Some(Format::Parquet),
-        "ndjson" | "jsonl" => Some(Format::Ndjson(compression)),
+        "ndjson" | "jsonl" | "json" => Some(Format::Ndjson(compression)),
         "csv" => Some(Format::Csv(compression)),
         _ => None,
     }

@@ -1,7 +1,7 @@
 //! The one driver of every scan: cuts files into tasks, works on them in parallel, merges in order.
 //!
-//! A task is a row group of a Parquet file (decoded where it is worked on) or a run of rows of a text file (decoded in
-//! file order, when it is taken). There are twice as many tickets as threads, which bounds what is alive at once: a task
+//! A task is one row group of a Parquet file or several small ones (decoded where they are worked on), or a run of rows of
+//! a text file (decoded in file order, when it is taken). There are twice as many tickets as threads, which bounds what is alive at once: a task
 //! needs one, and gives it back when what it left behind is merged. Whoever hands in the part that is next in order merges
 //! it, while the others work on. Nobody waits.
 
@@ -13,6 +13,7 @@ use crate::declare::{Problem, Problems};
 use arrow::record_batch::RecordBatch;
 use rayon::Scope;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What a fold reads.
@@ -74,7 +75,7 @@ pub(super) type Work<'a, A> = &'a (dyn Fn(&mut A, &Piece<'_>) -> Result<(), Vec<
 /// How parts are merged.
 pub(super) type Merge<'a, A> = &'a mut (dyn FnMut(&mut A, A) + Send);
 
-/// Folds `work` over every piece: one accumulator a row group or run of rows, merged in file and row order.
+/// Folds `work` over every piece: one accumulator a task, merged in file and row order.
 ///
 /// # Errors
 /// Unreadable files and what `work` says, in order, at most 20.
@@ -189,9 +190,9 @@ fn perform<A>(
             problems = source.work(work, &mut part, &piece).err().unwrap_or_default();
             progress.advance(piece.batch.num_rows() as u64);
         }
-        Task::Group { file, footer, group, first_row, row_in_file } => {
+        Task::Groups { file, footer, groups, first_row, row_in_file } => {
             let mut done = 0;
-            for batch in parquet::read(file, footer, group, &source.wanted) {
+            for batch in groups.flat_map(|group| parquet::read(file, footer, group, &source.wanted)) {
                 let batch = match batch {
                     Ok(batch) => batch,
                     Err(more) => {
@@ -214,7 +215,7 @@ fn perform<A>(
 }
 
 enum Task<'a> {
-    Group { file: &'a LogFile, footer: &'a parquet::Footer, group: usize, first_row: u64, row_in_file: u64 },
+    Groups { file: &'a LogFile, footer: &'a parquet::Footer, groups: Range<usize>, first_row: u64, row_in_file: u64 },
     Rows(Piece<'a>),
     Broken(Vec<Problem>),
 }
@@ -263,10 +264,12 @@ impl<'a> Iterator for Tasks<'a> {
             let first_row = self.first_row;
             let (task, rows) = match &mut current {
                 Current::Groups { footer, next } => {
-                    let group = *next;
-                    let Some(rows) = footer.group_rows(group) else { continue };
-                    *next += 1;
-                    (Task::Group { file, footer, group, first_row, row_in_file }, rows)
+                    let (groups, rows) = footer.task(*next);
+                    if groups.is_empty() {
+                        continue;
+                    }
+                    *next = groups.end;
+                    (Task::Groups { file, footer, groups, first_row, row_in_file }, rows)
                 }
                 Current::Text(batches) => match batches.next() {
                     None => continue,

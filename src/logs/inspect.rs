@@ -8,7 +8,7 @@ use super::convert::{as_text, is_missing};
 use super::derive::{self, Derivation};
 use super::files::{self, Opened};
 use super::fold::{self, Piece};
-use super::{Label, LogFile, Progress, failure, nested, rows};
+use super::{Label, LogFile, Progress, failure, nested, problem, rows};
 use crate::declare::{LogSpec, Preset, Problem, Problems, Role};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -114,6 +114,7 @@ pub fn inspect(
     }
     let spec = spec(path, found.unwrap_or(Preset::Canonical));
     let (mapped, derivation) = columns::mapped(&spec, &files, &opened, &mut problems);
+    problems.extend(unlike(&files, &opened, &mapped, &derivation));
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
@@ -194,6 +195,42 @@ fn spec(path: &str, preset: Preset) -> LogSpec {
 fn names(opened: &[Opened]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     opened.iter().flat_map(|opened| &opened.columns).filter(|name| seen.insert(name.as_str())).cloned().collect()
+}
+
+/// Files that lack columns which the log has, or have one twice: one problem a file. A folder may hold other things than its log.
+fn unlike(
+    files: &[LogFile],
+    opened: &[Opened],
+    mapped: &BTreeMap<Role, String>,
+    derivation: &Derivation,
+) -> Vec<Problem> {
+    let needed: BTreeSet<String> = mapped
+        .values()
+        .flat_map(|column| if derivation.makes(column) { derivation.sources(column) } else { vec![column.clone()] })
+        .collect();
+    let of_file = |(file, opened): (&LogFile, &Opened)| {
+        let missing: Vec<String> = needed
+            .iter()
+            .filter(|column| !opened.columns.contains(column))
+            .map(|column| format!("`{}`", columns::shortened(column)))
+            .collect();
+        let message = format!("this file has no {}, which the log is read by", missing.join(", "));
+        let help = if files.len() > 1 {
+            "one log is files of one kind: name them alone, as one file, a glob such as `logs-*.parquet` or a folder of their own"
+        } else {
+            "name another file, or mend what says which columns it has"
+        };
+        let twice = needed.iter().find(|column| opened.columns.iter().filter(|name| name == column).count() > 1);
+        match twice {
+            _ if !missing.is_empty() => Some(problem(&file.name, message, help)),
+            Some(column) => {
+                let message = format!("two columns are called `{}`", columns::shortened(column));
+                Some(problem(&file.name, message, "rename one of them"))
+            }
+            None => None,
+        }
+    };
+    files.iter().zip(opened).filter(|(_, opened)| !opened.columns.is_empty()).filter_map(of_file).collect()
 }
 
 /// What each column was taken for: roles of its own, and those that are made of it.

@@ -5,8 +5,8 @@
 //! Must never: know the target masses, keep rows, or drop a row without a reason.
 //!
 //! The way of a row: [`open`] finds the files (`files`) and maps their columns (`columns`); `fold` cuts the files into
-//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` decode a task into arrow record
-//! batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
+//! tasks and merges what they leave behind in order; `parquet`, `csv` and `ndjson` (through `records`) decode a task into arrow
+//! record batches of the wanted columns; `derive` makes the columns of a preset that keeps comparisons in another form; `convert` turns arrays into codes and numbers; `rows` judges every row.
 //!
 //! One process-wide effect: the Parquet decoder may panic on hostile bytes. Such a panic is caught and becomes a
 //! problem; so that it prints nothing, the first Parquet file opened wraps the process's panic hook in one that stays
@@ -23,7 +23,9 @@ mod inspect;
 mod moments;
 mod ndjson;
 mod nested;
+mod ngrams;
 mod parquet;
+mod records;
 mod responses;
 mod rows;
 mod scored;
@@ -33,9 +35,10 @@ mod write;
 
 pub use duplicates::duplicates;
 pub use inspect::{InspectedColumn, Inspection, LabelTally, inspect};
+pub use ngrams::{NGRAMS, ngrams};
 pub use responses::{ResponseKeys, Responses};
 pub use scored::{ScoredResponse, read_responses};
-pub use scoring::{FeatureRows, read_features};
+pub use scoring::{FeatureKind, FeatureReading, FeatureRows, read_features};
 pub use table::{Table, TableColumn, read_table, write_table};
 pub use write::{ColumnData, LogFormat, LogWriter, PackedText, parquet_bytes, write_csv, write_ndjson, write_parquet};
 
@@ -44,8 +47,11 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
-/// Rows in a block: of a Parquet batch, and of a run of a text file.
+/// Rows in a run of a text file.
 const BLOCK_ROWS: usize = 65_536;
+
+/// What to do about text in another encoding.
+const NOT_UTF8: &str = "the text is in another encoding: save it as UTF-8 (such as `iconv -f LATIN1 -t UTF-8`)";
 
 /// How many problems a scan collects before it gives up.
 const MAX_PROBLEMS: usize = 20;
@@ -121,7 +127,7 @@ pub struct LogFile {
 pub enum Format {
     /// Apache Parquet.
     Parquet,
-    /// One JSON object a line.
+    /// One JSON object a line, or one list of objects.
     Ndjson(Compression),
     /// Comma-separated values with a header line.
     Csv(Compression),
@@ -224,6 +230,24 @@ pub enum Label {
     Soft(f64),
     /// Missing, or not in the alphabet: the row is excluded.
     Invalid,
+}
+
+impl Label {
+    /// How many kinds of label there are.
+    pub const KINDS: usize = 6;
+
+    /// The label's place in the order above, from 0.
+    #[inline]
+    pub fn kind(self) -> usize {
+        match self {
+            Label::A => 0,
+            Label::B => 1,
+            Label::Tie => 2,
+            Label::Abstain => 3,
+            Label::Soft(_) => 4,
+            Label::Invalid => 5,
+        }
+    }
 }
 
 /// The state of a row's logged g_O, whether or not the declaration needs it.
@@ -387,6 +411,10 @@ pub struct Duplicates {
 pub trait Progress: Sync {
     /// A scan begins; `rows` is its length where the files say it.
     fn start(&self, what: &str, rows: Option<u64>);
+    /// Fits begin, at most `fits` of them; each is one step of [`Progress::advance`].
+    fn start_fits(&self, what: &str, fits: u64) {
+        self.start(what, Some(fits));
+    }
     /// That many more rows are done.
     fn advance(&self, rows: u64);
     /// The scan is over.
@@ -402,7 +430,7 @@ impl Progress for () {
 /// Finds the log's files, reads their schemas and maps columns to what the audit needs.
 ///
 /// A folder's files are those with a known extension directly in it; several files are taken in the order of their
-/// paths. An NDJSON file's columns are the keys of its first 65,536 rows.
+/// paths. A JSON file's columns are the keys of its first 65,536 rows.
 ///
 /// # Errors
 /// Every problem at once: no such file, an unreadable header, a column that is named but is not there (with those
@@ -460,6 +488,8 @@ pub struct Request<'a> {
     pub sums: &'a [String],
     /// Columns whose lists of numbers the blocks shall carry.
     pub lists: &'a [String],
+    /// Columns of texts that the blocks shall carry, encoded by [`ngrams`] into so many numbers each, among the lists.
+    pub texts: &'a [(String, usize)],
     /// Columns whose values the blocks shall carry as 64-bit keys, and whether as the keys of texts whatever they hold, so
     /// that they can be compared with the keys of another file.
     pub column_keys: &'a [(String, bool)],
@@ -467,7 +497,8 @@ pub struct Request<'a> {
     pub skip: &'a [u64],
 }
 
-/// Folds over the log's blocks: one accumulator a row group (or run of 65,536 rows), merged in file and row order,
+/// Folds over the log's blocks: one accumulator a row group (several small ones, or a run of 65,536 rows of a text file),
+/// merged in file and row order,
 /// so that neither thread count nor scheduling changes a bit of the result.
 ///
 /// At most twice as many partial results as threads are alive.
@@ -482,7 +513,7 @@ pub fn scan<A: Send>(
     add: &(dyn Fn(&mut A, &Block) + Sync),
     merge: &mut (dyn FnMut(&mut A, A) + Send),
 ) -> Result<A, Problems> {
-    let Request { what, further, identities, weights_only, sums, lists, column_keys, skip } = *request;
+    let Request { what, further, identities, weights_only, sums, lists, texts, column_keys, skip } = *request;
     let of_roles = |roles: &[Role]| -> Vec<(Role, String)> {
         roles.iter().filter_map(|role| Some((*role, log.mapped.get(role)?.clone()))).collect()
     };
@@ -495,19 +526,30 @@ pub fn scan<A: Send>(
             .collect(),
         sums,
         lists,
+        texts,
         column_keys: column_keys
             .iter()
             .map(|(column, as_text)| (column.clone(), !as_text && columns::all_integers(&log.opened, column)))
             .collect(),
     };
     let mut wanted = if weights_only { log.plan.weight_columns() } else { log.plan.scan_columns() };
-    let columns =
-        extra.further.iter().map(|(_, column)| column).chain(extra.identities.iter().map(|(.., column)| column));
+    // Texts may be lists of messages; whatever else tells rows apart is one value a row.
+    let (long, scalars): (Vec<_>, Vec<_>) = extra
+        .identities
+        .iter()
+        .map(|(role, _, column)| (*role, column))
+        .partition(|(role, _)| [Role::PromptText, Role::ResponseA, Role::ResponseB].contains(role));
+    let columns = extra.further.iter().map(|(_, column)| column).chain(scalars.into_iter().map(|(_, column)| column));
     let columns = columns.chain(extra.column_keys.iter().map(|(column, _)| column));
     wanted.extend(columns.map(|column| (column.clone(), columns::Use::Scalar)));
+    for (_, column) in long {
+        wanted.entry(column.clone()).or_insert(columns::Use::Whole);
+    }
     for column in sums.iter().chain(lists) {
         wanted.entry(column.clone()).or_insert(columns::Use::Whole);
     }
+    // A text is needed whole even where otherwise only its presence is.
+    wanted.extend(texts.iter().map(|(column, _)| (column.clone(), columns::Use::Whole)));
     let source = log.source(wanted);
     let work = |total: &mut A, piece: &fold::Piece<'_>| {
         let block = rows::judge(&log.plan, &extra, piece, skip)?;

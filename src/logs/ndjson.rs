@@ -1,10 +1,11 @@
-//! NDJSON: one object a line, every wanted key as text.
+//! JSON logs, one object a row: every wanted key as text.
 //!
-//! Blank lines are skipped. Keys that are not wanted are read over, however deep their values.
+//! Keys that are not wanted are read over, however deep their values.
 
 use super::columns::{Use, Wanted, shortened};
-use super::files::{Opened, text_reader};
+use super::files::Opened;
 use super::fold::TextRows;
+use super::records::Records;
 use super::{BLOCK_ROWS, LogFile, failure};
 use crate::declare::Problem;
 use arrow::array::{ArrayRef, StringBuilder};
@@ -15,27 +16,23 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::io::{BufRead, Read as _};
 use std::sync::Arc;
-
-/// Longest line, in bytes.
-const MAX_LINE: u64 = 64 << 20;
 
 /// Rows put together at once.
 const MAX_BATCH: usize = 1 << 13;
 
 /// Reads the keys of the first 65,536 rows, in the order in which they appear.
 pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
-    let mut lines = Lines::new(file)?;
+    let mut records = Records::new(file)?;
     let mut columns = Vec::new();
     let mut seen = HashSet::new();
     let mut has_rows = false;
     for _ in 0..BLOCK_ROWS {
-        if !lines.advance()? {
+        if !records.advance()? {
             break;
         }
         has_rows = true;
-        for key in lines.parse(Keys)? {
+        for key in records.parse(Keys)? {
             if seen.insert(key.clone()) {
                 columns.push(key);
             }
@@ -48,11 +45,11 @@ pub(super) fn open(file: &LogFile) -> Result<Opened, Vec<Problem>> {
 pub(super) fn read<'a>(file: &'a LogFile, wanted: &Wanted, rows: usize) -> TextRows<'a> {
     let fields: Vec<Field> = wanted.keys().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let wanted = wanted.iter().map(|(name, how)| (name.clone(), *how)).collect();
-    match Lines::new(file) {
+    match Records::new(file) {
         Err(problems) => Box::new(std::iter::once(Err(problems))),
-        Ok(lines) => {
+        Ok(records) => {
             let batch_rows = rows.min(MAX_BATCH);
-            let reader = Reader { lines, wanted, schema: Arc::new(Schema::new(fields)), batch_rows };
+            let reader = Reader { records, wanted, schema: Arc::new(Schema::new(fields)), batch_rows };
             in_runs(file, rows / batch_rows, reader)
         }
     }
@@ -88,63 +85,9 @@ pub(super) fn in_runs<'a>(
     }))
 }
 
-/// The lines of a file that are not blank.
-struct Lines<'a> {
-    file: &'a LogFile,
-    source: Box<dyn BufRead + Send>,
-    buffer: Vec<u8>,
-    /// The line in the buffer, from 1.
-    number: u64,
-}
-
-impl<'a> Lines<'a> {
-    fn new(file: &'a LogFile) -> Result<Self, Vec<Problem>> {
-        let source =
-            text_reader(file).map_err(|error| failure(&file.name, format!("the file cannot be read: {error}"), ""))?;
-        Ok(Lines { file, source, buffer: Vec::new(), number: 0 })
-    }
-
-    /// Moves to the next line that is not blank; false at the end.
-    fn advance(&mut self) -> Result<bool, Vec<Problem>> {
-        loop {
-            self.buffer.clear();
-            self.number += 1;
-            let read = (&mut self.source).take(MAX_LINE + 1).read_until(b'\n', &mut self.buffer).map_err(|error| {
-                let message = format!("the file cannot be read on from line {}: {error}", self.number);
-                failure(&self.file.name, message, "is it cut short?")
-            })?;
-            if read == 0 {
-                return Ok(false);
-            }
-            if read as u64 > MAX_LINE {
-                return Err(failure(&self.file.name, format!("line {} is longer than 64 MiB", self.number), ""));
-            }
-            if self.number == 1 && self.buffer.starts_with(b"\xef\xbb\xbf") {
-                self.buffer.drain(..3);
-            }
-            if !self.buffer.trim_ascii().is_empty() {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// Parses the line in the buffer.
-    fn parse<'b, S: DeserializeSeed<'b>>(&'b self, seed: S) -> Result<S::Value, Vec<Problem>> {
-        let mut json = serde_json::Deserializer::from_slice(&self.buffer);
-        let parsed = seed.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
-        parsed.map_err(|error| {
-            // serde_json's own position is within the line.
-            let text = error.to_string();
-            let what = text.split_once(" at line ").map_or(text.as_str(), |(what, _)| what);
-            let message = format!("line {}, byte {}: {what}", self.number, error.column());
-            failure(&self.file.name, message, "every line of an NDJSON log is one JSON object with scalar values")
-        })
-    }
-}
-
 /// Small batches, one after the other.
 struct Reader<'a> {
-    lines: Lines<'a>,
+    records: Records<'a>,
     wanted: Vec<(String, Use)>,
     schema: SchemaRef,
     batch_rows: usize,
@@ -154,8 +97,8 @@ impl Reader<'_> {
     fn fill(&mut self) -> Result<Option<RecordBatch>, Vec<Problem>> {
         let mut columns: Vec<StringBuilder> = self.wanted.iter().map(|_| StringBuilder::new()).collect();
         let mut rows = 0;
-        while rows < self.batch_rows && self.lines.advance()? {
-            let values = self.lines.parse(Row { wanted: &self.wanted })?;
+        while rows < self.batch_rows && self.records.advance()? {
+            let values = self.records.parse(Row { wanted: &self.wanted })?;
             for (column, value) in columns.iter_mut().zip(values) {
                 column.append_option(value);
             }
@@ -167,7 +110,7 @@ impl Reader<'_> {
         let arrays = columns.into_iter().map(|mut column| Arc::new(column.finish()) as ArrayRef).collect();
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
             .map(Some)
-            .map_err(|error| failure(&self.lines.file.name, error.to_string(), ""))
+            .map_err(|error| failure(&self.records.file.name, error.to_string(), ""))
     }
 }
 

@@ -8,7 +8,7 @@
 
 use super::columns::Wanted;
 use super::files::Opened;
-use super::{BLOCK_ROWS, LogFile, failure};
+use super::{LogFile, failure};
 use crate::declare::Problem;
 use ::parquet::arrow::ProjectionMask;
 use ::parquet::arrow::arrow_reader::{
@@ -20,11 +20,18 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use arrow::record_batch::RecordBatch;
 use std::cell::Cell;
 use std::fs::File;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Once};
 
 /// More rows than any file has: what says more is a damaged footer.
 const MAX_ROWS: u64 = 1 << 40;
+
+/// Rows that are decoded at once: few enough that what is made of them stays in a processor's cache.
+const BATCH_ROWS: usize = 16_384;
+
+/// Rows that a task has at least, unless the file ends.
+const TASK_ROWS: u64 = 131_072;
 
 /// A validated footer.
 #[derive(Debug, Clone)]
@@ -40,9 +47,15 @@ impl Footer {
         self.groups.iter().sum()
     }
 
-    /// Rows of a row group.
-    pub(super) fn group_rows(&self, group: usize) -> Option<u64> {
-        self.groups.get(group).copied()
+    /// The row groups from `first` on that make one task, and their rows: as many as reach [`TASK_ROWS`], for what a task
+    /// leaves behind costs time and memory however few its rows are. None after the last group.
+    pub(super) fn task(&self, first: usize) -> (Range<usize>, u64) {
+        let (mut end, mut rows) = (first, 0);
+        while let Some(more) = self.groups.get(end).filter(|_| rows < TASK_ROWS) {
+            end += 1;
+            rows += more;
+        }
+        (first..end, rows)
     }
 
     /// The arrow type of a column.
@@ -146,7 +159,7 @@ fn lies_within(chunk: &ColumnChunkMetaData, bytes: u64) -> bool {
     }
 }
 
-/// Decodes the wanted columns of a row group in batches of 65,536 rows. Ends after the first problem.
+/// Decodes the wanted columns of a row group in batches of [`BATCH_ROWS`]. Ends after the first problem.
 pub(super) fn read<'a>(
     file: &'a LogFile,
     footer: &Footer,
@@ -192,7 +205,7 @@ fn start(
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(handle, footer.metadata.clone())
         .with_row_groups(vec![group])
         .with_projection(mask)
-        .with_batch_size(BLOCK_ROWS);
+        .with_batch_size(BATCH_ROWS);
     guarded(|| builder.build())
         .ok_or_else(|| unreadable(format!("the Parquet decoder failed on row group {group}")))?
         .map_err(|error| unreadable(format!("row group {group} cannot be decoded: {error}")))

@@ -7,7 +7,8 @@ use super::columns::{Plan, Propensity, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
 use super::{
-    Block, Codes, Exclusion, Generators, Label, Lists, Moment, Outcome, PropensityState, failure, moments, problem,
+    Block, Codes, Exclusion, Generators, Label, Lists, Moment, Outcome, PropensityState, failure, moments, nested,
+    problem,
 };
 use crate::declare::{LabelWords, Levels, Problem, Role};
 use arrow::array::{Array, ArrayRef, Float64Array};
@@ -38,6 +39,8 @@ pub(super) struct Extra<'a> {
     pub(super) sums: &'a [String],
     /// Columns of lists of numbers.
     pub(super) lists: &'a [String],
+    /// Columns of texts to be encoded, and into how many numbers.
+    pub(super) texts: &'a [(String, usize)],
     /// Columns, as 64-bit keys, and whether as those of integers.
     pub(super) column_keys: Vec<(String, bool)>,
 }
@@ -95,6 +98,7 @@ pub(super) fn judge(plan: &Plan, extra: &Extra<'_>, piece: &Piece<'_>, skip: &[u
             .lists
             .iter()
             .map(|name| Ok((name.clone(), lists(piece, name)?)))
+            .chain(extra.texts.iter().map(|(name, size)| Ok((name.clone(), encoded(piece, name, *size)?))))
             .collect::<Result<_, Vec<Problem>>>()?,
         column_keys: extra
             .column_keys
@@ -127,6 +131,20 @@ pub(super) fn sums(piece: &Piece<'_>, name: &str) -> Result<Vec<f64>, Vec<Proble
 /// Each row's list of numbers.
 pub(super) fn lists(piece: &Piece<'_>, name: &str) -> Result<Lists, Vec<Problem>> {
     convert::lists(column(piece, name)?).map_err(|error| number_problems(piece, name, error, "a list of numbers"))
+}
+
+/// Each row's text, encoded ([`super::ngrams`]); all NaN where there is none. Of messages it is their contents.
+pub(super) fn encoded(piece: &Piece<'_>, name: &str, size: usize) -> Result<Lists, Vec<Problem>> {
+    let texts = nested::values(column(piece, name)?).map_err(|error| unreadable(piece, name, &error))?;
+    let mut lists = Lists::default();
+    for text in texts {
+        match text {
+            Some(value) => lists.values.extend(super::ngrams::ngrams(&nested::contents(&value), size)),
+            None => lists.values.extend(std::iter::repeat_n(f64::NAN, size)),
+        }
+        lists.ends.push(lists.values.len());
+    }
+    Ok(lists)
 }
 
 pub(super) fn column_keys(

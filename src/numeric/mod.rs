@@ -2,7 +2,8 @@
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
 //! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion and by betting,
-//! weighted means, ridge logistic regression. Must never: do I/O or know what its numbers mean.
+//! weighted means, ridge logistic regression and its worst case over weights in a box. Must never: do I/O or know what its
+//! numbers mean.
 
 mod betting;
 mod chi_squared;
@@ -18,6 +19,7 @@ mod student;
 mod sum;
 mod tail;
 mod weighted_mean;
+mod worst_case;
 
 pub use betting::betting_interval;
 pub use chi_squared::{ChiSquared, chi_squared};
@@ -35,3 +37,4 @@ pub use student::{empirical_bernstein, t_quantile, t_tail};
 pub use sum::Sum;
 pub use tail::Tail;
 pub use weighted_mean::{WeightedMean, weighted_mean};
+pub use worst_case::{WorstCase, WorstCaseFit, collapse, fit_worst_case, worst_mean};

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// Parts into which the rows are cut, whatever the number of threads: their sums are added in order, so that threads change nothing.
 const PARTS: usize = 16;
 /// Rows that are multiplied at once: 512 rows of 64 features are 256 KiB.
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// Newton steps before giving up. A well-posed fit takes 5 to 10.
 const MAX_STEPS: u32 = 100;
 /// Halvings of one step before giving up.
@@ -270,7 +270,7 @@ fn descend(
 }
 
 /// `PARTS` runs of rows, at most; they depend on the number of rows alone.
-fn parts(rows: usize) -> Vec<Range<usize>> {
+pub(super) fn parts(rows: usize) -> Vec<Range<usize>> {
     let length = rows.div_ceil(PARTS).max(BLOCK);
     (0..rows).step_by(length).map(|from| from..(from + length).min(rows)).collect()
 }
@@ -360,7 +360,7 @@ fn piece(problem: &Logistic<'_>, at: &DVector<f64>, rows: Range<usize>) -> Piece
 }
 
 /// Adds S'S to `curvature`, where S holds rows of its width one after the other.
-fn add_squares(curvature: &mut DMatrix<f64>, scaled: &[f64]) {
+pub(super) fn add_squares(curvature: &mut DMatrix<f64>, scaled: &[f64]) {
     let size = curvature.nrows();
     let rows = scaled.len() / size;
     if rows > 0 {
@@ -371,7 +371,7 @@ fn add_squares(curvature: &mut DMatrix<f64>, scaled: &[f64]) {
 }
 
 /// The inner product, in four interleaved sums (which the compiler can keep in vector registers).
-fn dot(left: &[f64], right: &[f64]) -> f64 {
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (left_quads, left_rest) = left.as_chunks::<4>();
     let (right_quads, right_rest) = right.as_chunks::<4>();

@@ -2,8 +2,8 @@
 
 use super::frontier::{self, Frontier, Grid, Problem, Select, Selected};
 use super::models::{Cap, Settings};
-use super::{Checkpoint, Objective, inputs};
-use crate::declare::{Candidate, CapAt, Fit, FitGrid};
+use super::{Checkpoint, Model, Network, Objective, Robust, inputs};
+use crate::declare::{Candidate, CapAt, Fit, FitGrid, Regime};
 use crate::estimate::{Comparisons, PolicyColumns};
 use crate::logs::{Progress, Responses};
 use crate::numeric::{Sum, quantile_linear};
@@ -14,6 +14,8 @@ use std::path::Path;
 pub struct Refit {
     /// Its name.
     pub candidate: String,
+    /// The family of its reward.
+    pub model: Model,
     /// Its objective.
     pub objective: Objective,
     /// Folds declared.
@@ -29,6 +31,12 @@ pub struct Refit {
 pub struct Evidence<'a> {
     /// The comparisons.
     pub comparisons: &'a Comparisons,
+    /// The declared target.
+    pub regime: &'a Regime,
+    /// Whether rows were selected for labelling.
+    pub selected: bool,
+    /// The values of Lambda that worst cases are shown for.
+    pub lambdas: &'a [f64],
     /// The responses file.
     pub responses: Option<&'a Responses>,
     /// The responses file's column of the reference's log-probabilities.
@@ -49,7 +57,8 @@ pub fn fit(candidate: &Candidate, evidence: &Evidence<'_>, progress: &dyn Progre
     let objective = objective(fit);
     let folds = usize::try_from(fit.folds).unwrap_or(usize::MAX);
     let result = explore(candidate, fit, evidence, progress);
-    Some(Refit { candidate: candidate.name.clone(), objective, folds, seed: fit.seed, result })
+    let model = model(fit);
+    Some(Refit { candidate: candidate.name.clone(), model, objective, folds, seed: fit.seed, result })
 }
 
 fn objective(fit: &Fit) -> Objective {
@@ -57,7 +66,17 @@ fn objective(fit: &Fit) -> Objective {
         "naive" => Objective::Naive,
         "conservative" => Objective::Conservative(fit.smoothing),
         "robust" => Objective::Robust(fit.smoothing),
+        "doubly_robust" => Objective::DoublyRobust,
+        "worst_case" => Objective::WorstCase(fit.lambda),
         _ => Objective::Weighted,
+    }
+}
+
+fn model(fit: &Fit) -> Model {
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    match fit.model.as_str() {
+        "mlp" => Model::Mlp(Network { hidden: size(fit.hidden), steps: size(fit.steps) }),
+        _ => Model::Tilt,
     }
 }
 
@@ -67,7 +86,19 @@ fn explore(
     evidence: &Evidence<'_>,
     progress: &dyn Progress,
 ) -> Result<Frontier, String> {
-    let pairs = inputs::pairs(evidence.comparisons, evidence.responses).map_err(|error| error.to_string())?;
+    let pairs = inputs::pairs(evidence.comparisons, evidence.responses, model(fit) != Model::Tilt)
+        .map_err(|error| error.to_string())?;
+    let robust = match objective(fit) {
+        Objective::DoublyRobust => {
+            let robust = Robust::new(evidence.comparisons, evidence.regime, evidence.responses, evidence.selected);
+            Some(robust.map_err(|error| error.to_string())?)
+        }
+        _ => None,
+    };
+    let lambdas = match objective(fit) {
+        Objective::WorstCase(_) => evidence.lambdas.to_vec(),
+        _ => Vec::new(),
+    };
     let menu = inputs::menu(evidence.comparisons, evidence.responses, evidence.reference);
     let grid = Grid {
         settings: Settings {
@@ -75,21 +106,26 @@ fn explore(
             ridges: evidence.grid.ridges.clone(),
             folds: usize::try_from(fit.folds).unwrap_or(usize::MAX),
             seed: fit.seed,
+            model: model(fit),
         },
         betas: candidate.beta.map_or_else(|| evidence.grid.betas.clone(), |beta| vec![beta]),
         objective: objective(fit),
+        lambdas,
         select: Select { max_kl: evidence.grid.max_kl },
     };
     let incumbent = incumbent(&evidence.comparisons.policies);
-    let problem = Problem { pairs: &pairs, menu: menu.as_ref(), incumbent: incumbent.as_deref() };
+    let problem =
+        Problem { pairs: &pairs, menu: menu.as_ref(), incumbent: incumbent.as_deref(), robust: robust.as_ref() };
     let mut checkpoint = match evidence.checkpoint {
         Some(path) => Some(
-            Checkpoint::open(path, &frontier::problem_digest(&pairs, &grid))
+            Checkpoint::open(path, &frontier::problem_digest(&problem, &grid))
                 .map_err(|error| format!("the checkpoint {}: {error}", path.display()))?,
         ),
         None => None,
     };
-    progress.start(&format!("fitting {}", candidate.name), None);
+    let total = frontier::fits(&grid) as u64;
+    progress.start_fits(&format!("fitting {}", candidate.name), total);
+    progress.advance(checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.len() as u64));
     let frontier = frontier::explore(&problem, &grid, checkpoint.as_mut(), &|| progress.advance(1));
     progress.finish();
     frontier.map_err(|error| error.to_string())

@@ -1,9 +1,11 @@
 //! The frontier: every cap, temperature and objective, cross-fitted, and the point that the declared rule takes.
 
 use super::checkpoint::{Checkpoint, digest};
-use super::models::{Cap, Fitted, Key, Models, Pairs, Settings, Unfitted};
+use super::models::{Cap, Fitted, Key, Model, Models, Pairs, Settings, Unfitted};
 use super::objective::{Objective, loss};
+use super::robust::Robust;
 use super::welfare::{Menu, OnPrompts, on_prompts};
+use super::worst_case::WorstCaseCurve;
 use crate::numeric::{Sum, clustered_ratio};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -16,6 +18,8 @@ pub struct Grid {
     pub betas: Vec<f64>,
     /// The candidate's objective. The naive one is always fitted beside it.
     pub objective: Objective,
+    /// For the worst-case objective, the further values of Lambda that its curve has; each at least 1.
+    pub lambdas: Vec<f64>,
     /// The rule.
     pub select: Select,
 }
@@ -50,8 +54,12 @@ pub struct Point {
     pub beta: f64,
     /// KL from the reference under the target; `None` where it is not identified.
     pub kl: Option<f64>,
+    /// Its standard error by prompt, with the tilt taken as given.
+    pub kl_error: Option<f64>,
     /// E_pi\[r\] - E_ref\[r\] under the target, with r fitted on the fold that the tilt was not; `None` likewise.
     pub reward: Option<f64>,
+    /// Its standard error by prompt, with both fits taken as given.
+    pub reward_error: Option<f64>,
     /// reward - beta KL. Not for ranking temperatures: it changes its meaning with beta.
     pub welfare: Option<f64>,
     /// Target preference accuracy, out of fold.
@@ -101,7 +109,9 @@ pub struct Selected {
     pub ridge: f64,
     /// The temperature.
     pub beta: f64,
-    /// Coefficients of the features as logged.
+    /// The family of its reward.
+    pub model: Model,
+    /// For a linear one, the coefficients of the features as logged; else the parameters over standardised features.
     pub coefficients: Vec<f64>,
     /// What each feature was divided by.
     pub scale: Vec<f64>,
@@ -137,6 +147,8 @@ pub struct Frontier {
     pub over_incumbent: Vec<Paired>,
     /// Why divergence and reward are not identified, where they are not.
     pub unidentified: Option<String>,
+    /// For the worst-case objective, what becomes of it as Lambda grows.
+    pub worst_case: Option<WorstCaseCurve>,
 }
 
 /// The problem.
@@ -148,20 +160,28 @@ pub struct Problem<'a> {
     pub menu: Option<&'a Menu>,
     /// The incumbent's margins, any positive multiple of them, if there is one.
     pub incumbent: Option<&'a [f64]>,
+    /// The target's own pairs, for the doubly robust objective.
+    pub robust: Option<&'a Robust>,
 }
 
 /// The digest of everything that the fits depend on: the checkpoint's name for the problem.
-pub fn problem_digest(pairs: &Pairs, grid: &Grid) -> String {
-    let words = format!("{:?} {:?} {} {}", grid.settings, grid.objective, pairs.width, pairs.cluster_count);
+pub fn problem_digest(problem: &Problem<'_>, grid: &Grid) -> String {
+    let (pairs, robust) = (problem.pairs, problem.robust);
+    let words =
+        format!("{:?} {:?} {:?} {} {}", grid.settings, grid.objective, grid.lambdas, pairs.width, pairs.cluster_count);
     let clusters: Vec<f64> = pairs.clusters.iter().map(|cluster| f64::from(*cluster)).collect();
-    digest(&[&pairs.differences, &pairs.labels, &pairs.weights, &clusters], &words)
+    let (a, b) = pairs.sides.as_ref().map_or((&[][..], &[][..]), |(a, b)| (a, b));
+    let robust = robust.map_or(&[][..], |robust| &robust.differences);
+    digest(&[&pairs.differences, &pairs.labels, &pairs.weights, &clusters, a, b, robust], &words)
 }
 
 /// How many fits [`explore`] makes, at most.
 pub fn fits(grid: &Grid) -> usize {
     let (folds, ridges, caps) = (grid.settings.folds, grid.settings.ridges.len(), grid.settings.caps.len());
     let held_out = folds + folds * folds.saturating_sub(1) / 2;
-    ridges * held_out + caps * held_out.saturating_mul(ridges.min(folds)) + 2 * folds + caps
+    let curve =
+        if matches!(grid.objective, Objective::WorstCase(_)) { (grid.lambdas.len() + 1) * (folds + 1) } else { 0 };
+    ridges * held_out + caps * held_out.saturating_mul(ridges.min(folds)) + 2 * folds + caps + curve
 }
 
 /// Fits and measures the whole grid. Same result for any number of threads, with and without a checkpoint.
@@ -179,8 +199,11 @@ pub fn explore(
     if grid.betas.is_empty() {
         return Err(Unfitted::EmptyGrid);
     }
-    let objectives = [Objective::Naive, grid.objective];
-    let models = Models::new(problem.pairs, &grid.settings, &objectives, checkpoint, step)?;
+    let mut objectives = vec![Objective::Naive, grid.objective];
+    // Rewards are measured by a weighted fit on one fold, on which the doubly robust objective cannot be cross-fitted.
+    objectives.push(Objective::Weighted);
+    objectives.extend(grid.lambdas.iter().map(|lambda| Objective::WorstCase(*lambda)));
+    let models = Models::new((problem.pairs, problem.robust), &grid.settings, &objectives, checkpoint, step)?;
     let mut search = Search { problem: *problem, grid, models };
     let ridge = search.best_ridge(None)?;
     let curves = search.curves(ridge)?;
@@ -207,8 +230,17 @@ pub fn explore(
         };
         candidate.iter().map(paired).collect()
     });
-    Ok(Frontier { points, matched, selected, over_incumbent, unidentified })
+    let worst_case = match grid.objective {
+        Objective::WorstCase(lambda) => Some(super::worst_case::curve(&mut search.models, lambda, grid, ridge)?),
+        _ => None,
+    };
+    Ok(Frontier { points, matched, selected, over_incumbent, unidentified, worst_case })
 }
+
+/// The place of the weighted objective behind the naive one and the candidate's own.
+pub(super) const WEIGHTED: usize = 2;
+/// Where the further values of Lambda begin.
+pub(super) const LAMBDAS: usize = 3;
 
 struct Search<'a> {
     problem: Problem<'a>,
@@ -343,7 +375,9 @@ impl Search<'_> {
                 clip: curve.clip.clone(),
                 beta: *beta,
                 kl: on.map(|on| on.kl),
+                kl_error: on.and_then(|on| on.kl_error),
                 reward: on.map(|on| on.reward),
+                reward_error: on.and_then(|on| on.reward_error),
                 welfare: on.map(|on| on.reward - beta * on.kl),
                 preference_accuracy,
                 log_loss,
@@ -373,7 +407,11 @@ impl Search<'_> {
             let without = 1 << fold;
             let tilt = self.models.get(Key { without, ..self.key(curve.objective, ridge, curve.cap) })?.clone();
             // A naive candidate's reward is a target quantity too, and is measured with weights wherever there are any.
-            let other = Key { without: all & !without, ..self.key(self.own(), ridge, 0) };
+            let measured_by = match self.grid.objective {
+                Objective::DoublyRobust | Objective::WorstCase(_) => WEIGHTED,
+                _ => self.own(),
+            };
+            let other = Key { without: all & !without, ..self.key(measured_by, ridge, 0) };
             let measure = self.models.get(other)?.clone();
             for (prompt, _) in menu.prompts.iter().zip(&fold_of).filter(|(_, own)| **own == fold) {
                 for response in prompt.clone() {
@@ -387,8 +425,7 @@ impl Search<'_> {
 
     fn reward(&self, menu: &Menu, response: usize, tilt: &Fitted) -> f64 {
         let width = self.problem.pairs.width;
-        let features = &menu.features[response * width..(response + 1) * width];
-        features.iter().zip(&self.models.scale).zip(&tilt.coefficients).map(|((x, scale), u)| u * (x / scale)).sum()
+        self.models.reward(tilt, &menu.features[response * width..(response + 1) * width])
     }
 
     /// Reward at a quarter, a half and the whole of the declared divergence, by bisection on the temperature.
@@ -467,7 +504,11 @@ impl Search<'_> {
             clip: curve.clip.clone(),
             ridge: self.grid.settings.ridges[ridge],
             beta,
-            coefficients: fitted.coefficients.iter().zip(&scale).map(|(u, scale)| u / scale).collect(),
+            model: self.grid.settings.model,
+            coefficients: match self.grid.settings.model {
+                Model::Tilt => fitted.coefficients.iter().zip(&scale).map(|(u, scale)| u / scale).collect(),
+                Model::Mlp(_) => fitted.coefficients,
+            },
             scale,
             separated: fitted.separated,
             preference_accuracy: self.mean(&own, None),
@@ -480,36 +521,45 @@ impl Search<'_> {
         })
     }
 
-    /// Agreement of the margin's side with the label: 1, 0, or a part; a margin of zero counts one half.
     fn hits(&self, margins: &[f64]) -> Vec<f64> {
-        let hit = |(z, y): (&f64, &f64)| match z.partial_cmp(&0.0) {
-            Some(std::cmp::Ordering::Greater) => *y,
-            Some(std::cmp::Ordering::Less) => 1.0 - y,
-            _ => 0.5,
-        };
-        margins.iter().zip(&self.problem.pairs.labels).map(hit).collect()
+        hits(self.problem.pairs, margins)
     }
 
     fn losses(&self, margins: &[f64]) -> Vec<f64> {
-        margins.iter().zip(&self.problem.pairs.labels).map(|(z, y)| loss(*z, *y)).collect()
+        losses(self.problem.pairs, margins)
     }
 
     /// The target mean, always with the unclipped weights: a cap is for fitting.
     fn mean(&self, values: &[f64], but: Option<usize>) -> Estimate {
-        let pairs = self.problem.pairs;
-        let mut clusters = vec![(Sum::default(), Sum::default()); pairs.cluster_count];
-        for (row, value) in values.iter().enumerate() {
-            if but == Some(usize::from(self.models.folds[row])) {
-                continue;
-            }
-            if let Some((weight, sum)) = clusters.get_mut(pairs.clusters[row] as usize) {
-                weight.add(pairs.weights[row]);
-                sum.add(pairs.weights[row] * value);
-            }
-        }
-        let clusters: Vec<(f64, f64)> = clusters.iter().map(|(weight, sum)| (weight.value(), sum.value())).collect();
-        estimate(&clusters)
+        target_mean(self.problem.pairs, values, &|row| but == Some(usize::from(self.models.folds[row])))
     }
+}
+
+/// Agreement of the margin's side with the label: 1, 0, or a part; a margin of zero counts one half.
+pub(super) fn hits(pairs: &Pairs, margins: &[f64]) -> Vec<f64> {
+    let hit = |(z, y): (&f64, &f64)| match z.partial_cmp(&0.0) {
+        Some(std::cmp::Ordering::Greater) => *y,
+        Some(std::cmp::Ordering::Less) => 1.0 - y,
+        _ => 0.5,
+    };
+    margins.iter().zip(&pairs.labels).map(hit).collect()
+}
+
+pub(super) fn losses(pairs: &Pairs, margins: &[f64]) -> Vec<f64> {
+    margins.iter().zip(&pairs.labels).map(|(z, y)| loss(*z, *y)).collect()
+}
+
+/// The target mean of the rows' values, without those that are left out.
+pub(super) fn target_mean(pairs: &Pairs, values: &[f64], left_out: &dyn Fn(usize) -> bool) -> Estimate {
+    let mut clusters = vec![(Sum::default(), Sum::default()); pairs.cluster_count];
+    for (row, value) in values.iter().enumerate().filter(|(row, _)| !left_out(*row)) {
+        if let Some((weight, sum)) = clusters.get_mut(pairs.clusters[row] as usize) {
+            weight.add(pairs.weights[row]);
+            sum.add(pairs.weights[row] * value);
+        }
+    }
+    let clusters: Vec<(f64, f64)> = clusters.iter().map(|(weight, sum)| (weight.value(), sum.value())).collect();
+    estimate(&clusters)
 }
 
 fn estimate(clusters: &[(f64, f64)]) -> Estimate {

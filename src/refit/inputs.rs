@@ -24,20 +24,21 @@ pub enum NoFeatures {
 }
 
 /// The comparisons to fit on: features from the log's columns where there are any, else from the responses file.
+/// `sides` keeps those of each response beside their differences.
 ///
 /// # Errors
 /// See [`NoFeatures`].
-pub fn pairs(comparisons: &Comparisons, responses: Option<&Responses>) -> Result<Pairs, NoFeatures> {
-    let (width, differences) = match (&comparisons.features, by_response(comparisons, responses)) {
-        (Some(features), _) => {
-            (features.width, features.a.iter().zip(&features.b).map(|(a, b)| a - b).collect::<Vec<_>>())
-        }
-        (None, Some(found)) => found,
+pub fn pairs(comparisons: &Comparisons, responses: Option<&Responses>, sides: bool) -> Result<Pairs, NoFeatures> {
+    let found = by_response(comparisons, responses);
+    let (width, a, b) = match (&comparisons.features, &found) {
+        (Some(features), _) => (features.width, &features.a, &features.b),
+        (None, Some((width, (a, b)))) => (*width, a, b),
         (None, None) => return Err(NoFeatures::Nowhere),
     };
     if width == 0 {
         return Err(NoFeatures::Nowhere);
     }
+    let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
     let unusable = differences.chunks(width).filter(|row| !row.iter().all(|x| x.is_finite())).count() as u64;
     if unusable > 0 {
         return Err(NoFeatures::Missing(unusable));
@@ -51,7 +52,8 @@ pub fn pairs(comparisons: &Comparisons, responses: Option<&Responses>) -> Result
         None => ((0..rows).map(|row| u32::try_from(row).unwrap_or(Codes::MISSING)).collect(), rows),
     };
     let labels = comparisons.answers.iter().map(|answer| answer.value()).collect();
-    Ok(Pairs { differences, width, labels, weights: comparisons.weight.clone(), clusters, cluster_count })
+    let (weights, sides) = (comparisons.weight.clone(), sides.then(|| (a.clone(), b.clone())));
+    Ok(Pairs { differences, width, labels, weights, clusters, cluster_count, sides })
 }
 
 /// What folds are cut by: the prompt where it is mapped (a re-fit must not have seen the prompt that it is measured on), else
@@ -60,23 +62,22 @@ fn folds_by(comparisons: &Comparisons) -> Option<&Clusters> {
     comparisons.prompt.as_ref().or(comparisons.clusters.first())
 }
 
-fn by_response(comparisons: &Comparisons, responses: Option<&Responses>) -> Option<(usize, Vec<f64>)> {
+/// Features of both responses, row by row; NaN where a response has none.
+type Sides = (Vec<f64>, Vec<f64>);
+
+fn by_response(comparisons: &Comparisons, responses: Option<&Responses>) -> Option<(usize, Sides)> {
     let responses = responses?;
     let features = responses.features.as_ref()?;
-    let (a, b) = (comparisons.response_a.as_ref()?, comparisons.response_b.as_ref()?);
     let width = responses.width;
     let of = |index: &u32| {
         let start = usize::try_from(*index).ok().filter(|_| *index != Codes::MISSING)?.checked_mul(width)?;
         features.get(start..start + width)
     };
-    let mut differences = Vec::with_capacity(a.len() * width);
-    for (a, b) in a.iter().zip(b) {
-        match (of(a), of(b)) {
-            (Some(a), Some(b)) => differences.extend(a.iter().zip(b).map(|(a, b)| a - b)),
-            _ => differences.extend(std::iter::repeat_n(f64::NAN, width)),
-        }
-    }
-    Some((width, differences))
+    let side = |rows: &[u32]| -> Vec<f64> {
+        let missing = vec![f64::NAN; width];
+        rows.iter().flat_map(|index| of(index).unwrap_or(&missing).to_vec()).collect()
+    };
+    Some((width, (side(comparisons.response_a.as_ref()?), side(comparisons.response_b.as_ref()?))))
 }
 
 /// The responses of each prompt with the reference's log-probabilities in `column`. `None` without features or such a column

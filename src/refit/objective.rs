@@ -15,6 +15,11 @@ pub enum Objective {
     /// Weighted, with labels that undo a share e of flipped ones: (y - e) / (1 - 2 e), which leaves \[0, 1\] (Chowdhury,
     /// Kini & Natarajan 2024, robust DPO).
     Robust(f64),
+    /// The outcome model's loss over the target's pairs, corrected by weighted residuals; see [`DoublyRobust`].
+    DoublyRobust,
+    /// The largest weighted loss that weights within a factor Lambda of the computed ones allow (the open problem of Lemma 2026,
+    /// section 10, for the marginal sensitivity model of Tan 2006).
+    WorstCase(f64),
 }
 
 impl Objective {
@@ -25,6 +30,8 @@ impl Objective {
             Objective::Weighted => "weighted",
             Objective::Conservative(_) => "conservative",
             Objective::Robust(_) => "robust",
+            Objective::DoublyRobust => "doubly_robust",
+            Objective::WorstCase(_) => "worst_case",
         }
     }
 
@@ -36,7 +43,7 @@ impl Objective {
     /// What stands for the label y (the probability that a is preferred) in the loss.
     pub fn label(self, y: f64) -> f64 {
         match self {
-            Objective::Naive | Objective::Weighted => y,
+            Objective::Naive | Objective::Weighted | Objective::DoublyRobust | Objective::WorstCase(_) => y,
             Objective::Conservative(e) => (1.0 - e) * y + e * (1.0 - y),
             Objective::Robust(e) => (y - e) / (1.0 - 2.0 * e),
         }

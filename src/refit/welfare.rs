@@ -1,7 +1,7 @@
 //! What a tilt does on the responses of a prompt: divergence from the reference, and reward.
 
 use super::Unfitted;
-use crate::numeric::Sum;
+use crate::numeric::{Sum, clustered_ratio};
 use std::ops::Range;
 
 /// The responses of each prompt, with the reference's probabilities.
@@ -73,8 +73,12 @@ fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> Option<f64> {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct OnPrompts {
     pub(super) kl: f64,
+    /// Its standard error over prompts.
+    pub(super) kl_error: Option<f64>,
     /// E_pi\[r\] - E_ref\[r\]: rewards are identified up to what depends on the prompt alone.
     pub(super) reward: f64,
+    /// Its standard error over prompts.
+    pub(super) reward_error: Option<f64>,
 }
 
 /// The target mean over prompts: `policy` holds each response's reward that the tilt is made of, `value` the one that it is
@@ -86,19 +90,21 @@ pub(super) fn on_prompts(
     weights: &[f64],
     beta: f64,
 ) -> Result<OnPrompts, Unfitted> {
-    let (mut kl, mut reward, mut total) = (Sum::default(), Sum::default(), Sum::default());
+    let (mut kl, mut reward) = (Vec::new(), Vec::new());
     for (prompt, weight) in menu.prompts.iter().zip(weights).filter(|(_, weight)| **weight > 0.0) {
         let ln_reference = &menu.ln_reference[prompt.clone()];
         let tilted = tilt(ln_reference, &policy[prompt.clone()], beta).ok_or(Unfitted::Reference)?;
         let ln_total = ln_sum_exp(ln_reference.iter().copied()).ok_or(Unfitted::Reference)?;
         let gain = tilted.probabilities.iter().zip(ln_reference).zip(&value[prompt.clone()]);
         let gain = gain.map(|((p, ln), r)| (p - (ln - ln_total).exp()) * r).collect::<Sum>().value();
-        kl.add(weight * tilted.kl);
-        reward.add(weight * gain);
-        total.add(*weight);
+        kl.push((*weight, weight * tilted.kl));
+        reward.push((*weight, weight * gain));
     }
-    if total.value() <= 0.0 {
-        return Err(Unfitted::Reference);
-    }
-    Ok(OnPrompts { kl: kl.value() / total.value(), reward: reward.value() / total.value() })
+    let mean = |clusters: &[(f64, f64)]| {
+        let sums = clusters.iter().fold((0.0, 0.0), |(w, s), (weight, sum)| (w + weight, s + sum));
+        let error = clustered_ratio(clusters).map(|ratio| (ratio.estimate, Some(ratio.standard_error)));
+        error.or_else(|| (sums.0 > 0.0).then(|| (sums.1 / sums.0, None)))
+    };
+    let ((kl, kl_error), (reward, reward_error)) = mean(&kl).zip(mean(&reward)).ok_or(Unfitted::Reference)?;
+    Ok(OnPrompts { kl, kl_error, reward, reward_error })
 }

@@ -31,12 +31,27 @@ pub(super) fn register(report: &Report) -> Vec<Assumption> {
             "Every row is one more piece of evidence. Rows that share a prompt or an annotator are worth less than the numbers here say.",
             "not adjusted for in this version; the count of independent comparisons is an upper reading",
         ),
-        Assumption {
-            name: "Bradley-Terry preferences",
-            meaning: "Preferences follow from one score a response.".to_owned(),
-            status: "not used",
-            by: "no number in this report needs it; training on the logs does".to_owned(),
-        },
+        evidenced(
+            report,
+            "Covariates that matter",
+            "People of different cells choose differently in ways that the covariates record.",
+            "proxy-informativeness",
+            "no candidate is evaluated; weighting through covariates that record nothing corrects nothing",
+        ),
+        evidenced(
+            report,
+            "One population of labels",
+            "Labels follow the same model from the log's first day to its last, whoever labels.",
+            "label-drift",
+            "no candidate is evaluated; an average over a log that changed is the preference of nobody",
+        ),
+        evidenced(
+            report,
+            "Bradley-Terry preferences",
+            "Preferences follow from one score a response. Target accuracies do not need it; log-loss, implied rewards and training do.",
+            "bradley-terry-fit",
+            "no number in this report needs it; training on the logs does",
+        ),
     ]
 }
 
@@ -123,6 +138,17 @@ fn selection(report: &Report) -> Assumption {
         meaning: "Which comparisons were labelled has nothing to do with the answer, given the covariates (and the inclusion probabilities, where logged). Rows missing within a cell are never repaired by weighting.".to_owned(),
         status,
         by,
+    }
+}
+
+/// Evidence can speak against such an assumption and never for it: at most it is tested in part.
+fn evidenced(report: &Report, name: &'static str, meaning: &str, id: &'static str, unused: &str) -> Assumption {
+    let own = tested(report, name, meaning, &[id]);
+    let applies = report.checks.iter().any(|check| check.id == id && check.status != Status::NotApplicable);
+    match (own.status, applies) {
+        ("tested", _) => Assumption { status: "tested in part", ..own },
+        (_, true) => own,
+        (_, false) => Assumption { status: "not used", by: unused.to_owned(), ..own },
     }
 }
 

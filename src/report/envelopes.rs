@@ -1,7 +1,7 @@
 //! Robustness envelopes as figures: what could be true, against how much is assumed away.
 
 use super::escape::xml;
-use super::figures::Svg;
+use super::figures::{Svg, round_step};
 use super::format;
 use super::record::{GammaRecord, LambdaRecord};
 
@@ -57,6 +57,12 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     if high <= low || !(high - low).is_finite() {
         return None;
     }
+    let step = round_step((high - low) / 5.0);
+    if step <= 0.0 || !step.is_finite() {
+        return None;
+    }
+    let (first, last) = ((low / step).floor(), (high / step).ceil());
+    let (low, high) = (first * step, last * step);
     let y = |value: f64| PLOT.1 + PLOT.3 * (high - value) / (high - low);
     let finding = match lambda.tipping {
         Some(tipping) => format!("{name}: ahead up to Lambda = {}", format::number(tipping)),
@@ -71,9 +77,12 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
         format::points(high)
     );
     let mut svg = Svg::open(296.0, &format!("lambda-{index}"), &finding, &about);
-    for (value, class) in [(low, "grid"), (0.0, "join"), (high, "grid")] {
-        svg.line((PLOT.0, y(value)), (PLOT.0 + PLOT.2, y(value)), class);
-        svg.text((PLOT.0 - 6.0, y(value) + 4.0), "end", &format::points(value));
+    let mut tick = first;
+    while tick <= last {
+        let class = if tick.abs() < 0.5 { "join" } else { "grid" };
+        svg.line((PLOT.0, y(tick * step)), (PLOT.0 + PLOT.2, y(tick * step)), class);
+        svg.text((PLOT.0 - 6.0, y(tick * step) + 4.0), "end", &format::points(tick * step));
+        tick += 1.0;
     }
     for point in &lambda.curve {
         svg.line((x.at(point.lambda), y(point.ci_lower)), (x.at(point.lambda), y(point.ci_upper)), "join");

@@ -1,7 +1,7 @@
 //! The report folder on disk.
 
 use super::record::Report;
-use super::render::{RenderError, html, markdown};
+use super::render::{Form, RenderError, html, markdown, short_markdown};
 use super::to_json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -76,17 +76,17 @@ pub struct ReportFile {
     pub bytes: Vec<u8>,
 }
 
-/// The files of a report without a signature: `report.json`, `report.md`, `report.html`, what was made `further` (the
+/// The files of a report without a signature: `report.json`, `report.md` in that `form`, `report.html`, what was made `further` (the
 /// rows' weights, fitted policies), and `SHA256SUMS` over them all.
 ///
 /// # Errors
 /// A template does not fit the record, which is a bug.
-pub fn report_files(report: &Report, further: Vec<ReportFile>) -> Result<Vec<ReportFile>, RenderError> {
+pub fn report_files(report: &Report, form: Form, further: Vec<ReportFile>) -> Result<Vec<ReportFile>, RenderError> {
     let file = |name: &str, text: String| ReportFile { name: name.to_owned(), bytes: text.into_bytes() };
     let mut files = vec![
         file("report.html", html(report)?),
         file("report.json", to_json(report)),
-        file("report.md", markdown(report)?),
+        file("report.md", if form == Form::Short { short_markdown(report)? } else { markdown(report)? }),
     ];
     files.extend(further);
     files.push(file(CHECKSUMS, checksums(&files)));
@@ -98,7 +98,7 @@ pub fn report_files(report: &Report, further: Vec<ReportFile>) -> Result<Vec<Rep
 /// # Errors
 /// As those.
 pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
-    write_files(&report_files(report, Vec::new())?, dir)
+    write_files(&report_files(report, Form::Full, Vec::new())?, dir)
 }
 
 /// Writes a report's files into `dir`, which is made if it is not there. What an older report leaves that is not written

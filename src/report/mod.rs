@@ -12,6 +12,8 @@ mod candidates;
 mod diff;
 mod envelopes;
 mod escape;
+mod evidence;
+mod evidence_record;
 mod figures;
 mod folder;
 mod format;
@@ -19,6 +21,7 @@ mod gate;
 mod github;
 mod json;
 mod junit;
+mod monitoring;
 mod record;
 mod refit;
 mod render;
@@ -28,6 +31,7 @@ mod summary;
 mod view;
 
 pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdown, diff_text};
+pub use evidence_record::*;
 pub use folder::{
     CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, VIEWS, WEIGHTS, WriteError,
     add_file, attestations, further, is_own, refit_name, report_files, write_files, write_folder,
@@ -36,7 +40,7 @@ pub use github::github;
 pub use json::{from_json, to_json};
 pub use junit::junit;
 pub use record::*;
-pub use render::{RenderError, html, markdown};
+pub use render::{Form, RenderError, SHORT_LIMIT, html, markdown, short_markdown};
 pub use sarif::sarif;
 pub use state::{change_record, state};
 pub use summary::summary_text;

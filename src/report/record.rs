@@ -2,6 +2,7 @@
 //!
 //! Numbers are finite or null. Change a field only with a version and a changelog entry; adding is free.
 
+use super::evidence_record::{CoarseningRecord, InformationRecord, LabelModelRecord, SupportRecord};
 use schemars::{JsonSchema, schema_for};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub struct Report {
     pub annotators: Vec<AnnotatorRecord>,
     /// Every cell that the target names or the log holds.
     pub cells: Vec<CellRecord>,
+    /// Critical slices in the order declared, then the levels of each covariate where there are several.
+    #[serde(default)]
+    pub subgroups: Vec<SubgroupRecord>,
     /// Target mass of cells with no audited row.
     pub unsupported_target_mass: f64,
     /// Target pair mass that g_O never shows within supported cells; null when unknown.
@@ -85,6 +89,21 @@ pub struct Report {
     /// Every challenger with every incumbent, in the order declared.
     #[serde(default)]
     pub comparisons: Vec<ComparisonRecord>,
+    /// The evaluation with coarser cells, in the order declared.
+    #[serde(default)]
+    pub coarsening: Vec<CoarseningRecord>,
+    /// How closely the log ties each covariate of the cells to the others; empty with fewer than two.
+    #[serde(default)]
+    pub information: Vec<InformationRecord>,
+    /// What the labels say; null where there is no label model.
+    #[serde(default)]
+    pub label_model: Option<LabelModelRecord>,
+    /// Why there is none, where candidates are evaluated.
+    #[serde(default)]
+    pub label_model_note: Option<String>,
+    /// What candidates' mass lies on, as far as the responses file says.
+    #[serde(default)]
+    pub candidate_support: Vec<SupportRecord>,
     /// Every waiver of the policy and what it did.
     pub waivers: Vec<WaiverRecord>,
 }
@@ -552,6 +571,28 @@ pub struct CellRecord {
     pub weight_share: f64,
 }
 
+/// The cells of a slice together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubgroupRecord {
+    /// The slice.
+    pub slice: CellKey,
+    /// Whether the regime names it as critical.
+    pub critical: bool,
+    /// Audited rows.
+    pub n: u64,
+    /// Labelled rows among them.
+    pub n_labelled: u64,
+    /// p_O of the slice.
+    pub p_observed: f64,
+    /// p_T of the slice.
+    pub p_target: f64,
+    /// Kish's effective sample size within it; null without rows of positive weight.
+    pub n_eff: Option<f64>,
+    /// Share of the total weight.
+    pub weight_share: f64,
+}
+
 /// Evidence that a cell's mean of g_T/g_O is not 1. An e-value of 10^x gives the p-value 10^-x.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -690,8 +731,14 @@ pub struct FrontierPoint {
     pub beta: f64,
     /// Divergence from the reference under the target, in nats; null where it is not identified.
     pub kl: Option<f64>,
+    /// Its standard error over prompts, with the fit taken as given.
+    #[serde(default)]
+    pub kl_se: Option<f64>,
     /// Expected reward less the reference's, under the target; null where it is not identified.
     pub reward: Option<f64>,
+    /// Its standard error over prompts, with the fits taken as given.
+    #[serde(default)]
+    pub reward_se: Option<f64>,
     /// reward - beta kl. Not for ranking temperatures.
     pub welfare: Option<f64>,
     /// Target preference accuracy, out of fold.
@@ -708,12 +755,58 @@ pub struct FrontierPoint {
     pub selected: bool,
 }
 
+fn tilt() -> String {
+    "tilt".to_owned()
+}
+
+/// Worst-case re-fits as Lambda grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorstCaseRecord {
+    /// The declared Lambda.
+    pub declared: f64,
+    /// The smallest Lambda at which no linear tilt beats the reference in the worst case; null where none does at 1, or one does at
+    /// every Lambda (`never`).
+    pub collapse: Option<f64>,
+    /// Whether a direction is right about every row, so that no Lambda leads back to the reference.
+    pub never: bool,
+    /// By Lambda, ascending.
+    pub points: Vec<WorstCasePointRecord>,
+}
+
+/// One worst-case re-fit, unclipped, measured out of fold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorstCasePointRecord {
+    /// Lambda.
+    pub lambda: f64,
+    /// The largest target log-loss that weights within a factor Lambda allow.
+    pub loss_bound: f64,
+    /// The same of the weighted re-fit.
+    pub weighted_loss_bound: f64,
+    /// The least target accuracy that they allow.
+    pub accuracy_bound: f64,
+    /// The same of the weighted re-fit.
+    pub weighted_accuracy_bound: f64,
+    /// Target accuracy under the weights as computed.
+    pub preference_accuracy: FrontierEstimate,
+    /// The root mean square of its margins over that of the weighted re-fit.
+    pub size: f64,
+    /// Whether the fit on all rows is the reference itself.
+    pub is_reference: bool,
+    /// Whether every fit is within a thousandth of a nat of its optimum.
+    pub converged: bool,
+}
+
 /// What became of a candidate that was to be fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefitRecord {
     /// Its name.
     pub candidate: String,
+    /// The family of its reward: `tilt` (linear) or `mlp`.
+    #[serde(default = "tilt")]
+    pub model: String,
     /// Its objective.
     pub objective: String,
     /// Folds, by prompt where prompts are mapped.
@@ -736,7 +829,7 @@ pub struct RefitSummary {
     pub ridge: f64,
     /// The temperature.
     pub beta: f64,
-    /// Coefficients of the features as logged, fitted on all rows.
+    /// Coefficients of the features as logged, fitted on all rows; empty for a network, whose parameters are in its file.
     pub coefficients: Vec<f64>,
     /// What each feature was divided by before the ridge weighed it.
     pub scale: Vec<f64>,
@@ -760,6 +853,9 @@ pub struct RefitSummary {
     pub matched: Vec<MatchedPoint>,
     /// Why divergence, reward and welfare are not identified, where they are not.
     pub unidentified: Option<String>,
+    /// For the worst-case objective, what becomes of it as Lambda grows.
+    #[serde(default)]
+    pub worst_case: Option<WorstCaseRecord>,
 }
 
 /// A difference at one cap.

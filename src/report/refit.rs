@@ -2,7 +2,7 @@
 
 use super::figures::Svg;
 use super::format;
-use super::record::{FrontierPoint, RefitRecord, Report};
+use super::record::{FrontierEstimate, FrontierPoint, RefitRecord, Report};
 use serde::Serialize;
 
 /// One fitted candidate as the template takes it.
@@ -16,6 +16,7 @@ pub(super) struct RefitView<'a> {
     heat: Vec<HeatRow<'a>>,
     taken: Option<&'a FrontierPoint>,
     accuracy_figure: Option<String>,
+    loss_figure: Option<String>,
     reward_figure: Option<String>,
 }
 
@@ -29,7 +30,9 @@ struct HeatRow<'a> {
 #[derive(Serialize)]
 struct HeatCell {
     kl: Option<f64>,
+    kl_se: Option<f64>,
     reward: Option<f64>,
+    reward_se: Option<f64>,
     selected: bool,
 }
 
@@ -56,7 +59,13 @@ fn view<'a>(record: &'a RefitRecord, frontier: &'a [FrontierPoint]) -> RefitView
         cells: own
             .iter()
             .filter(|point| same_curve(cap, point))
-            .map(|point| HeatCell { kl: point.kl, reward: point.reward, selected: point.selected })
+            .map(|point| HeatCell {
+                kl: point.kl,
+                kl_se: point.kl_se,
+                reward: point.reward,
+                reward_se: point.reward_se,
+                selected: point.selected,
+            })
             .collect(),
     };
     let identified = own.iter().any(|point| point.kl.is_some());
@@ -64,7 +73,8 @@ fn view<'a>(record: &'a RefitRecord, frontier: &'a [FrontierPoint]) -> RefitView
         record,
         heat: if identified { caps.iter().map(heat).collect() } else { Vec::new() },
         taken: own.iter().copied().find(|point| point.selected),
-        accuracy_figure: accuracy_figure(record, &caps),
+        accuracy_figure: cap_figure(record, &caps, &ACCURACY),
+        loss_figure: cap_figure(record, &caps, &LOSS),
         reward_figure: reward_figure(record, &own),
         caps,
         betas,
@@ -79,49 +89,71 @@ fn same_curve(one: &FrontierPoint, other: &FrontierPoint) -> bool {
 const LEFT: f64 = 150.0;
 const WIDE: f64 = 420.0;
 
-/// Target accuracy and its interval, a row a cap. `None` with fewer than two rows.
-fn accuracy_figure(record: &RefitRecord, caps: &[&FrontierPoint]) -> Option<String> {
-    let ends = |point: &&FrontierPoint| {
-        let accuracy = &point.preference_accuracy;
-        accuracy.ci.unwrap_or([accuracy.estimate; 2])
-    };
+/// What is drawn a row a cap.
+struct ByCap {
+    id: &'static str,
+    name: &'static str,
+    of: fn(&FrontierPoint) -> &FrontierEstimate,
+    write: fn(f64) -> String,
+    /// Whether the largest is the best.
+    rising: bool,
+}
+
+const ACCURACY: ByCap = ByCap {
+    id: "accuracy",
+    name: "target preference accuracy",
+    of: |point| &point.preference_accuracy,
+    write: format::share,
+    rising: true,
+};
+
+const LOSS: ByCap =
+    ByCap { id: "loss", name: "target log-loss", of: |point| &point.log_loss, write: format::number, rising: false };
+
+/// An estimate and its interval, a row a cap. `None` with fewer than two rows.
+fn cap_figure(record: &RefitRecord, caps: &[&FrontierPoint], what: &ByCap) -> Option<String> {
+    let ByCap { id, name, of, write, rising } = what;
+    let ends = |point: &&FrontierPoint| of(point).ci.unwrap_or([of(point).estimate; 2]);
     let low = caps.iter().map(|point| ends(point)[0]).fold(f64::INFINITY, f64::min);
     let high = caps.iter().map(|point| ends(point)[1]).fold(f64::NEG_INFINITY, f64::max);
     if caps.len() < 2 || !(low < high && low.is_finite() && high.is_finite()) {
         return None;
     }
-    let best = caps.iter().max_by(|a, b| a.preference_accuracy.estimate.total_cmp(&b.preference_accuracy.estimate))?;
-    let title = format!(
-        "{}, capped at {}, agrees with {} of the target's answers",
-        best.objective,
-        best.clip,
-        format::share(best.preference_accuracy.estimate)
-    );
+    let order = |a: &&&FrontierPoint, b: &&&FrontierPoint| {
+        let order = of(a).estimate.total_cmp(&of(b).estimate);
+        if *rising { order } else { order.reverse() }
+    };
+    let best = caps.iter().max_by(order)?;
+    let estimate = write(of(best).estimate);
+    let title = match *rising {
+        true => format!("{}, capped at {}, agrees with {estimate} of the target's answers", best.objective, best.clip),
+        false => format!("{}, capped at {}, has the lowest {name}, {estimate}", best.objective, best.clip),
+    };
     let about = format!(
-        "One row for each objective and cap: target preference accuracy out of fold with its 95 % interval, on an axis from {} to {}.",
-        format::share(low),
-        format::share(high)
+        "One row for each objective and cap: {name} out of fold with its 95 % interval, on an axis from {} to {}.",
+        write(low),
+        write(high)
     );
-    let x = |share: f64| LEFT + WIDE * (share - low) / (high - low);
+    let x = |value: f64| LEFT + WIDE * (value - low) / (high - low);
     let height = |row: usize| 30.0 + 24.0 * f64::from(u32::try_from(row).unwrap_or(u32::MAX));
     let bottom = height(caps.len());
-    let mut svg = Svg::open(bottom + 40.0, &format!("accuracy-{}", ordinal(record)), &title, &about);
+    let mut svg = Svg::open(bottom + 40.0, &format!("{id}-{}", ordinal(record)), &title, &about);
     for (row, point) in caps.iter().enumerate() {
         let y = height(row);
         let [from, to] = ends(point);
-        let name = format::shorten(&format!("{}, {}", point.objective, point.clip), 24);
-        svg.text((LEFT - 10.0, y + 4.0), "end", &name);
+        let at = of(point).estimate;
+        svg.text((LEFT - 10.0, y + 4.0), "end", &format::shorten(&format!("{}, {}", point.objective, point.clip), 24));
         svg.line((x(from), y), (x(to), y), "join");
         match point.objective.as_str() {
-            "naive" => svg.circle(x(point.preference_accuracy.estimate), y),
-            _ => svg.diamond(x(point.preference_accuracy.estimate), y),
+            "naive" => svg.circle(x(at), y),
+            _ => svg.diamond(x(at), y),
         }
-        svg.text((LEFT + WIDE + 12.0, y + 4.0), "start", &format::share(point.preference_accuracy.estimate));
+        svg.text((LEFT + WIDE + 12.0, y + 4.0), "start", &write(at));
     }
     svg.line((LEFT, bottom), (LEFT + WIDE, bottom), "axis");
-    svg.text((LEFT, bottom + 16.0), "start", &format::share(low));
-    svg.text((LEFT + WIDE, bottom + 16.0), "end", &format::share(high));
-    svg.text((LEFT + WIDE / 2.0, bottom + 34.0), "middle", "target preference accuracy, out of fold");
+    svg.text((LEFT, bottom + 16.0), "start", &write(low));
+    svg.text((LEFT + WIDE, bottom + 16.0), "end", &write(high));
+    svg.text((LEFT + WIDE / 2.0, bottom + 34.0), "middle", &format!("{name}, out of fold"));
     Some(svg.close(&format!("{}.", super::escape::xml(&title))))
 }
 

@@ -11,8 +11,9 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use std::fmt::Write;
 
 /// What is no section: the body, the decision box, and what sections share.
-const TEMPLATES: [(&str, &str); 3] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("report.md", include_str!("../../templates/report.md")),
+    ("short.md", include_str!("../../templates/short.md")),
     ("decision.md", include_str!("../../templates/decision.md")),
     ("cell.md", include_str!("../../templates/cell.md")),
 ];
@@ -25,7 +26,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
-const SECTIONS: [Section; 15] = [
+const SECTIONS: [Section; 20] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
@@ -44,10 +45,16 @@ const SECTIONS: [Section; 15] = [
     Section { id: "support", title: "Support", template: include_str!("../../templates/support.md") },
     Section { id: "weights", title: "Weights", template: include_str!("../../templates/weights.md") },
     Section { id: "evaluation", title: "Target evaluation", template: include_str!("../../templates/evaluation.md") },
+    Section { id: "subgroups", title: "Results by subgroup", template: include_str!("../../templates/subgroups.md") },
     Section {
         id: "sensitivity",
         title: "How much hidden confounding would overturn it",
         template: include_str!("../../templates/sensitivity.md"),
+    },
+    Section {
+        id: "evidence",
+        title: "Evidence about the assumptions",
+        template: include_str!("../../templates/evidence.md"),
     },
     Section { id: "refits", title: "Re-fits", template: include_str!("../../templates/refits.md") },
     Section {
@@ -56,6 +63,17 @@ const SECTIONS: [Section; 15] = [
         template: include_str!("../../templates/changes.md"),
     },
     Section { id: "waivers", title: "Waivers", template: include_str!("../../templates/waivers.md") },
+    Section {
+        id: "monitoring",
+        title: "When this audit is due again",
+        template: include_str!("../../templates/monitoring.md"),
+    },
+    Section {
+        id: "clauses",
+        title: "Where such evidence is asked for",
+        template: include_str!("../../templates/clauses.md"),
+    },
+    Section { id: "signoff", title: "Sign-off", template: include_str!("../../templates/signoff.md") },
     Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
 ];
 const SHELL: &str = include_str!("../../templates/shell.html");
@@ -66,12 +84,61 @@ const STYLE: &str = include_str!("../../templates/style.css");
 #[error("the report cannot be rendered; please report this as a bug: {0}")]
 pub struct RenderError(#[from] Error);
 
+/// Which Markdown a report has beside its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Every section: [`markdown`].
+    Full,
+    /// The decision and what bears on it, for a comment: [`short_markdown`].
+    Short,
+}
+
+/// Characters that the short form never reaches: what a comment on a pull request takes, with room for words around it.
+pub const SHORT_LIMIT: usize = 60_000;
+
 /// The record as Markdown (CommonMark with tables).
 ///
 /// # Errors
 /// A template does not fit the record, which is a bug.
 pub fn markdown(report: &Report) -> Result<String, RenderError> {
     Ok(body(&view(report, false), false)?)
+}
+
+/// The decision, the findings, the candidates and what changed, as Markdown of fewer than [`SHORT_LIMIT`] characters; what
+/// had to be left out is said.
+///
+/// # Errors
+/// A template does not fit the record, which is a bug.
+pub fn short_markdown(report: &Report) -> Result<String, RenderError> {
+    let text = environment(false)?.get_template("short.md")?.render(Value::from(Serde(&view(report, false))))?;
+    Ok(fit(&text))
+}
+
+/// The lines that fit, long ones cut. A line of the short form is a paragraph, an item or a row, and stands by itself.
+fn fit(text: &str) -> String {
+    const LINE: usize = 2_000;
+    const ROOM: usize = 200;
+    let lines: Vec<&str> = text.lines().collect();
+    let mut fitted = String::new();
+    let mut used = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let cut = format::shorten(line, LINE);
+        // What would be an escape must not reach into the next line.
+        let cut = if cut.len() < line.len() { cut.trim_end_matches(['\\', '…']).to_owned() + "…" } else { cut };
+        used += cut.chars().count() + 1;
+        if used + ROOM > SHORT_LIMIT {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                fitted,
+                "\n**Cut here:** {} more lines do not fit. The whole report is report.html.\n",
+                format::integer((lines.len() - index) as u64)
+            );
+            break;
+        }
+        fitted.push_str(&cut);
+        fitted.push('\n');
+    }
+    fitted
 }
 
 /// The record as one HTML page that needs nothing else: no script, no request, figures inline.

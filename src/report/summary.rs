@@ -3,22 +3,36 @@
 use super::escape::clean;
 use super::format;
 use super::record::{CheckRecord, Report, Status, Verdict};
-use super::view::{exit_sentence, is_finding, short, words};
+use super::view::{exit_sentence, is_finding, short, sorted_checks, words};
 use std::fmt::Write;
 
 /// Narrower than this, lines are no longer broken to fit.
 const NARROWEST: usize = 40;
 
-/// The verdict, what was audited, and one line a check, on `width` columns; colours only if `colour`.
+/// Lines of a check's finding, and of its remedy; the rest is in the report.
+const LINES: usize = 3;
+/// Columns that a check's first measure has at least.
+const MEASURE: usize = 14;
+/// Where what is said of a check begins.
+const INDENT: usize = 10;
+
+/// The verdict, what was audited, and every check: those that ask for something with what they ask for, the worst first,
+/// the others by name. On `width` columns; colours only if `colour`.
 ///
 /// Widths are counted in characters.
 pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
     let page = Page::new(colour, width);
     let mut lines = heading(report, &page);
+    let checks = sorted_checks(report);
+    for check in checks.iter().filter(|check| is_finding(check.status)) {
+        lines.push(String::new());
+        lines.extend(check_lines(check, &page));
+    }
     lines.push(String::new());
-    let id_width = report.checks.iter().map(|check| clean(&check.id).chars().count()).max().unwrap_or(0).min(24);
-    for check in &report.checks {
-        lines.extend(check_lines(check, id_width, &page));
+    for status in [Status::Pass, Status::NotApplicable] {
+        let names: Vec<&str> =
+            checks.iter().filter(|check| check.status == status).map(|check| check.id.as_str()).collect();
+        lines.extend(names_lines(status, &names, &page));
     }
     lines.push(String::new());
     lines.extend(page.wrap(&format!("Exit code {}: {}.", report.exit_code, exit_sentence(report)), 0));
@@ -27,35 +41,41 @@ pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
 
 fn heading(report: &Report, page: &Page) -> Vec<String> {
     let verdict = words(report.verdict);
-    let mut lines = page.wrap(&format!("{}: {}", verdict.word, verdict.sentence), 0);
+    let mut lines = page.wrap(&format!("{} {}: {}", verdict.symbol, verdict.word, verdict.sentence), 0);
     if let Some(first) = lines.first_mut() {
-        let painted = page.paint(verdict.word, verdict_colour(report.verdict));
-        *first = first.replacen(verdict.word, &painted, 1);
+        let mark = format!("{} {}", verdict.symbol, verdict.word);
+        *first = first.replacen(&mark, &page.paint(&mark, verdict_colour(report.verdict)), 1);
     }
-    let regime = &report.regime;
-    lines.extend(page.wrap(
-        &format!(
-            "regime {} {} ({}), policy {} {}, as of {}",
-            regime.name,
-            regime.version,
-            short(&regime.fingerprint),
-            report.policy.name,
-            report.policy.version,
-            report.as_of
-        ),
-        0,
-    ));
+    lines.push(String::new());
+    for (name, text) in facts(report) {
+        lines.extend(page.hang(&format!("{name:<INDENT$}"), &text));
+    }
+    lines
+}
+
+/// What was audited, a name of at most nine letters and a sentence each.
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let (regime, policy) = (&report.regime, &report.policy);
+    let mut facts = vec![
+        ("regime", format!("{} {} ({})", regime.name, regime.version, short(&regime.fingerprint))),
+        ("policy", format!("{} {}, as of {}", policy.name, policy.version, report.as_of)),
+    ];
     if !report.settings.is_empty() {
-        lines.extend(page.wrap(&format!("overridden with --set: {}", report.settings.join(", ")), 0));
+        facts.push(("overrides", format!("--set {}", report.settings.join(", "))));
     }
     if let Some(made) = &report.from_statistics {
         let scans =
             if made.scans == 1 { "1 scan".to_owned() } else { format!("{} scans", format::integer(made.scans)) };
-        lines.extend(page.wrap(&format!("made from the statistics of {scans}, not from the rows"), 0));
+        facts.push(("made from", format!("the statistics of {scans}, not the rows")));
     }
-    lines.extend(page.wrap(&rows_sentence(report), 0));
-    lines.extend(page.wrap(&weights_sentence(report), 0));
-    lines
+    facts.push(("rows", rows_sentence(report)));
+    facts.push(("worth", weights_sentence(report)));
+    facts
+        .push(("missing", format!("{} of the target was never logged", format::share(report.unsupported_target_mass))));
+    if !report.candidates.is_empty() {
+        facts.push(("candidates", super::candidates::finding(report)));
+    }
+    facts
 }
 
 fn rows_sentence(report: &Report) -> String {
@@ -66,7 +86,7 @@ fn rows_sentence(report: &Report) -> String {
         .filter(|(_, count)| **count > 0)
         .map(|(reason, count)| format!("{} {reason}", format::integer(*count)))
         .collect();
-    let mut sentence = format!("{} of {} rows audited", format::integer(rows.audited), format::integer(rows.read));
+    let mut sentence = format!("{} of {} audited", format::integer(rows.audited), format::integer(rows.read));
     if !reasons.is_empty() {
         let _ = write!(sentence, "; excluded: {}", reasons.join(", "));
     }
@@ -76,29 +96,43 @@ fn rows_sentence(report: &Report) -> String {
 fn weights_sentence(report: &Report) -> String {
     match &report.weights {
         Some(weights) => format!(
-            "worth {} independent comparisons of {} ({})",
+            "{} independent comparisons of {} ({})",
             format::number(weights.n_eff.round()),
             format::integer(weights.n),
             format::share(weights.n_eff_ratio)
         ),
-        None => "what they are worth for the target cannot be computed".to_owned(),
+        None => "cannot be computed for the target".to_owned(),
     }
 }
 
-fn check_lines(check: &CheckRecord, id_width: usize, page: &Page) -> Vec<String> {
+fn check_lines(check: &CheckRecord, page: &Page) -> Vec<String> {
     let (symbol, word, colour) = status_words(check.status);
     let label = format!("{symbol} {word:<6}");
-    let id = format!("{:<id_width$}", format::shorten(&clean(&check.id), id_width));
-    // Symbol, word and id, with the spaces between them.
-    let room = page.width.saturating_sub(label.chars().count() + id.chars().count() + 3);
-    let line = format!("{}  {id} {}", page.paint(&label, colour), headline(check, room));
-    let mut lines = vec![line.trim_end().to_owned()];
-    if is_finding(check.status) {
-        lines.extend(page.wrap(&format::sentence(&check.message), 10));
-        if let Some(remedy) = &check.remedy {
-            lines.extend(page.wrap(&format::sentence(remedy), 10));
-        }
-        lines.extend(page.wrap(&format!("counterweight explain {}", clean(&check.id)), 10));
+    let id = format::shorten(&clean(&check.id), page.width.saturating_sub(INDENT + MEASURE));
+    let room = page.width.saturating_sub(INDENT + id.chars().count() + 2);
+    let mut lines =
+        vec![format!("{}  {id}  {}", page.paint(&label, colour), headline(check, room)).trim_end().to_owned()];
+    let few = |text: &str| page.cut(page.wrap(text, INDENT));
+    lines.extend(few(&format::sentence(&check.message)));
+    if let Some(remedy) = &check.remedy {
+        lines.extend(few(&format!("→ {}", format::sentence(remedy))));
+    }
+    let hint = page.wrap(&format!("counterweight explain {}", clean(&check.id)), INDENT);
+    lines.extend(hint.into_iter().map(|line| page.paint(&line, "2")));
+    lines
+}
+
+/// The checks of a status by name.
+fn names_lines(status: Status, names: &[&str], page: &Page) -> Vec<String> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let (symbol, word, colour) = status_words(status);
+    let label = format!("{symbol} {word}");
+    let count = format!("{label} {}", names.len());
+    let mut lines = page.hang(&format!("{count:<INDENT$}"), &names.join(", "));
+    if let Some(first) = lines.first_mut() {
+        *first = first.replacen(&label, &page.paint(&label, colour), 1);
     }
     lines
 }
@@ -112,20 +146,22 @@ fn headline(check: &CheckRecord, room: usize) -> String {
     format::shorten(&format!("{name} {value}"), room)
 }
 
+/// Colours that the colour-blind tell apart: blue for what is well, yellow for care, red in bold for what is not; the
+/// symbol and the word say the same without any.
 fn status_words(status: Status) -> (&'static str, &'static str, &'static str) {
     match status {
-        Status::Pass => ("✓", "PASS", "32"),
-        Status::Waived => ("◇", "WAIVED", "36"),
+        Status::Pass => ("✓", "PASS", "36"),
+        Status::Waived => ("◇", "WAIVED", "34"),
         Status::NotApplicable => ("–", "N/A", "2"),
         Status::Warn => ("▲", "WARN", "33"),
-        Status::Fail => ("✗", "FAIL", "31"),
+        Status::Fail => ("✗", "FAIL", "1;31"),
         Status::Undetermined => ("?", "UNDET", "35"),
     }
 }
 
 fn verdict_colour(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Pass => "1;32",
+        Verdict::Pass => "1;36",
         Verdict::Diagnostic => "1;33",
         Verdict::Block => "1;31",
     }
@@ -147,6 +183,27 @@ impl Page {
     /// Text in a colour, where there are colours.
     pub(super) fn paint(&self, text: &str, code: &str) -> String {
         if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// Text beside a name, its further lines below its own first.
+    fn hang(&self, name: &str, text: &str) -> Vec<String> {
+        let indent = name.chars().count();
+        let mut lines = self.wrap(text, indent);
+        if let Some(first) = lines.first_mut() {
+            *first = format!("{name}{}", first.trim_start());
+        }
+        lines
+    }
+
+    /// The first few lines, with a sign where more was said.
+    fn cut(&self, mut lines: Vec<String>) -> Vec<String> {
+        if lines.len() > LINES {
+            lines.truncate(LINES);
+            if let Some(last) = lines.last_mut() {
+                *last = format::shorten(&format!("{last} …"), self.width);
+            }
+        }
+        lines
     }
 
     /// Lines of at most the page's width, every one indented; words longer than a line are broken.

@@ -3,12 +3,13 @@
 use super::assumptions::{Assumption, register};
 use super::diff::value_of;
 use super::format;
+use super::monitoring::{Trigger, triggers};
 use super::record::{
     CellKey, CellRecord, ChangeRecord, CheckRecord, ComparisonRecord, MeasureRecord, Report, ResolvedCell, Status,
-    Verdict,
+    SubgroupRecord, Verdict,
 };
 use super::refit::{RefitView, refits};
-use super::{candidates, envelopes, figures};
+use super::{candidates, envelopes, evidence, figures};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -48,6 +49,13 @@ pub(super) struct View<'a> {
     slices: Folded<candidates::SliceRow>,
     refits: Vec<RefitView<'a>>,
     envelopes: Vec<Envelope<'a>>,
+    coarsening_finding: String,
+    coarsening_figure: Option<String>,
+    drift_figure: Option<String>,
+    fit_figure: Option<String>,
+    subgroups: Folded<&'a SubgroupRecord>,
+    triggers: Vec<Trigger>,
+    margins: Vec<CheckView<'a>>,
 }
 
 /// A challenger against an incumbent, with its figures.
@@ -156,8 +164,15 @@ pub(super) fn view(report: &Report, html: bool) -> View<'_> {
         cell_figure: if html { figures::cell_masses(&report.cells, covariates) } else { None },
         evaluation_finding: candidates::finding(report),
         evaluation_figure: if html { candidates::figure(report) } else { None },
+        coarsening_finding: evidence::coarsening_finding(report),
+        coarsening_figure: if html { evidence::coarsening_figure(report) } else { None },
+        drift_figure: if html { evidence::drift_figure(report) } else { None },
+        fit_figure: if html { evidence::fit_figure(report) } else { None },
         flips: candidates::flips(report),
         slices: fold(candidates::slices(report)),
+        subgroups: fold(sorted_subgroups(report)),
+        triggers: triggers(report),
+        margins: checks().filter(has_margin).collect(),
     }
 }
 
@@ -240,13 +255,26 @@ fn by_mass_and_name(a: &CellRecord, b: &CellRecord) -> Ordering {
     b.p_target.total_cmp(&a.p_target).then_with(|| a.cell.cmp(&b.cell))
 }
 
+/// Whether a check passes and is held against a limit: what there is to watch.
+fn has_margin(check: &CheckView<'_>) -> bool {
+    check.record.status == Status::Pass && check.headline.as_ref().is_some_and(|headline| headline.limit.is_some())
+}
+
+/// Critical slices first, then those worth least.
+fn sorted_subgroups(report: &Report) -> Vec<&SubgroupRecord> {
+    let mut groups: Vec<&SubgroupRecord> = report.subgroups.iter().collect();
+    let worth = |group: &SubgroupRecord| group.n_eff.unwrap_or(0.0);
+    groups.sort_by(|a, b| b.critical.cmp(&a.critical).then_with(|| worth(a).total_cmp(&worth(b))));
+    groups
+}
+
 /// Whether a check by itself brings the audit to its verdict.
 fn decides(report: &Report, check: &CheckRecord) -> bool {
     report.verdict != Verdict::Pass && check.verdict == report.verdict
 }
 
 /// What stands most in the way first; of equals, the order of the record.
-fn sorted_checks(report: &Report) -> Vec<&CheckRecord> {
+pub(super) fn sorted_checks(report: &Report) -> Vec<&CheckRecord> {
     let mut checks: Vec<&CheckRecord> = report.checks.iter().collect();
     let place = |check: &CheckRecord| STATUSES.iter().position(|status| *status == check.status);
     checks.sort_by_key(|check| (std::cmp::Reverse(check.verdict), place(check)));

@@ -13,3 +13,10 @@ pub fn amplify(gamma: f64, lambda: f64) -> Option<f64> {
 pub fn even_amplification(gamma: f64) -> Option<f64> {
     (gamma >= 1.0).then(|| gamma + (gamma * gamma - 1.0).sqrt())
 }
+
+/// The Gamma of one hidden binary factor that multiplies both odds by at most these (Rosenbaum & Silber 2009). `None` where one
+/// of them is below 1.
+pub fn gamma_of(lambda: f64, delta: f64) -> Option<f64> {
+    (lambda >= 1.0 && delta >= 1.0 && lambda.is_finite() && delta.is_finite())
+        .then(|| (lambda * delta + 1.0) / (lambda + delta))
+}

@@ -9,6 +9,7 @@
 //! Must never: do I/O, or compare anything with a limit.
 
 mod amplification;
+mod coarsen;
 mod excess;
 mod marginal;
 mod pair;
@@ -17,7 +18,8 @@ mod rosenbaum;
 mod sharp;
 mod tail;
 
-pub use amplification::{amplify, even_amplification};
+pub use amplification::{amplify, even_amplification, gamma_of};
+pub use coarsen::{Coarsened, Unfitting, coarsen_all, kendall_tau};
 pub use excess::clustered_tail;
 pub use marginal::{Bounds, Box, Row, marginal_bounds, tipping_lambda};
 pub use pair::{

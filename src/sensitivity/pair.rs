@@ -4,7 +4,7 @@ use super::marginal::{Bounds, Box, Level, Row, bounds_of_levels, levels, tipping
 use super::resample::{Resampled, resample};
 use super::rosenbaum::{Disagreement, GammaPoint, SignScore};
 use super::sharp::Sharp;
-use crate::estimate::{Answer, Clusters, Comparisons, PolicyColumns};
+use crate::estimate::{self, Answer, Clusters, Comparisons, PolicyColumns};
 use crate::numeric::Sum;
 
 /// What the draws of the bootstrap follow from.
@@ -147,10 +147,7 @@ pub fn compare_all(comparisons: &Comparisons, gamma: &GammaSettings, lambda: &La
 
 /// The implicit margins of both on every row, up to the temperature, which a sign does not need.
 fn margins(challenger: &PolicyColumns, incumbent: &PolicyColumns) -> Vec<(f64, f64)> {
-    let own = |policy: &PolicyColumns| -> Vec<f64> {
-        policy.shift_a.iter().zip(&policy.shift_b).map(|(a, b)| a - b).collect()
-    };
-    own(challenger).into_iter().zip(own(incumbent)).collect()
+    estimate::margins(challenger).into_iter().zip(estimate::margins(incumbent)).collect()
 }
 
 /// Each declared clustering's codes and number of clusters; every row its own where none is declared.
@@ -165,14 +162,14 @@ fn clusterings(comparisons: &Comparisons) -> Vec<Clusters> {
 
 /// Rows on which two policies disagree, and what dropped out.
 #[derive(Default)]
-struct Disagreements {
-    rows: Vec<(usize, f64, bool)>,
+pub(super) struct Disagreements {
+    pub(super) rows: Vec<(usize, f64, bool)>,
     ties: u64,
     undecided: u64,
     soft: u64,
 }
 
-fn disagreements(comparisons: &Comparisons, margins: &[(f64, f64)]) -> Disagreements {
+pub(super) fn disagreements(comparisons: &Comparisons, margins: &[(f64, f64)]) -> Disagreements {
     let mut found = Disagreements::default();
     for (row, (own, other)) in margins.iter().enumerate() {
         let (weight, answer) = (comparisons.weight[row], comparisons.answers[row]);

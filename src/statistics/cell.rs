@@ -100,7 +100,7 @@ impl CellStatistics {
         let logarithms: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
         self.histogram.add_all(&logarithms);
         ratios.iter().for_each(|ratio| self.tail.add(*ratio));
-        labels.iter().for_each(|label| self.labels.count(*label));
+        self.labels.count(labels);
         // Sums of their own, which stay in registers; the labelled rows' are added once and counted twice.
         let (mut answered, mut unanswered) = (RatioMoments::default(), RatioMoments::default());
         let mut times_label = Sum::default();
@@ -174,14 +174,13 @@ fn as_f64(count: u64) -> f64 {
 }
 
 /// The label's value: 1 for a, 1/2 for a tie, 0 for b, p where soft; `None` without an answer.
+///
+/// Looked up: which label a row has cannot be foreseen, and a processor that guesses wrong starts over.
+#[inline]
 pub(super) fn value_of(label: Label) -> Option<f64> {
-    match label {
-        Label::A => Some(1.0),
-        Label::B => Some(0.0),
-        Label::Tie => Some(0.5),
-        Label::Soft(probability) => Some(probability),
-        Label::Abstain | Label::Invalid => None,
-    }
+    const VALUES: [f64; Label::KINDS] = [1.0, 0.0, 0.5, f64::NAN, f64::NAN, f64::NAN];
+    let value = if let Label::Soft(probability) = label { probability } else { VALUES[label.kind()] };
+    (!value.is_nan()).then_some(value)
 }
 
 /// Audited rows by label.
@@ -200,15 +199,11 @@ pub struct LabelCounts {
 }
 
 impl LabelCounts {
-    fn count(&mut self, label: Label) {
-        match label {
-            Label::A => self.a += 1,
-            Label::B => self.b += 1,
-            Label::Tie => self.tie += 1,
-            Label::Abstain => self.abstain += 1,
-            Label::Soft(_) => self.soft += 1,
-            Label::Invalid => {}
-        }
+    fn count(&mut self, labels: &[Label]) {
+        let mut counts = [0_u64; Label::KINDS];
+        labels.iter().for_each(|label| counts[label.kind()] += 1);
+        let [a, b, tie, abstain, soft, _] = counts;
+        self.merge(&LabelCounts { a, b, tie, abstain, soft });
     }
 
     /// Adds other counts.

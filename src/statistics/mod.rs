@@ -312,12 +312,16 @@ impl Statistics {
     }
 
     fn count_unlabelled(&mut self, block: &Block) {
+        let mut by_code = vec![0_u64; block.cells.len()];
         for (outcome, cell) in block.outcomes.iter().zip(&block.cell_of_row) {
             if *outcome == Outcome::Excluded(Exclusion::MissingLabel)
-                && let Some(levels) = block.cells.get(index(*cell))
+                && let Some(rows) = at(&mut by_code, *cell)
             {
-                *self.unlabelled.entry(levels.clone()).or_default() += 1;
+                *rows += 1;
             }
+        }
+        for (levels, rows) in block.cells.iter().zip(by_code).filter(|(_, rows)| *rows > 0) {
+            *self.unlabelled.entry(levels.clone()).or_default() += rows;
         }
     }
 

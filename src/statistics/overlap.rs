@@ -42,15 +42,11 @@ impl Default for Floor {
 }
 
 impl Floor {
-    /// Adds a row's ln g_O.
-    #[inline]
-    fn add(&mut self, ln_propensity: f64, month: Option<Month>) {
-        self.rows += 1;
-        self.ln_min = self.ln_min.min(ln_propensity);
-        self.histogram.add(ln_propensity);
-        if let Some(month) = month {
-            self.add_month(month, (1, ln_propensity));
-        }
+    /// Adds rows' ln g_O.
+    fn add_all(&mut self, ln_propensities: &[f64]) {
+        self.rows += ln_propensities.len() as u64;
+        self.ln_min = ln_propensities.iter().copied().fold(self.ln_min, f64::min);
+        self.histogram.add_all(ln_propensities);
     }
 
     fn add_month(&mut self, month: Month, (rows, ln_min): (u64, f64)) {
@@ -74,15 +70,23 @@ impl LoggedPropensities {
         let values = block.mechanisms.as_ref().map_or(&[][..], |mechanisms| &mechanisms.values);
         let mut named = vec![Floor::default(); values.len()];
         let mut unnamed = Floor::default();
+        // Sorted by mechanism first: one after the other, rows would each look for their floor's histogram.
+        let mut of_named: Vec<Vec<f64>> = vec![Vec::new(); values.len()];
+        let mut of_unnamed = Vec::new();
         let states = block.outcomes.iter().zip(&block.propensities);
         for (row, ((outcome, state), ln_propensity)) in states.zip(&block.ln_propensities).enumerate() {
             if *outcome != Outcome::Audited || *state != PropensityState::Valid {
                 continue;
             }
             let code = block.mechanisms.as_ref().and_then(|codes| codes.codes.get(row)).copied();
-            let month = self.month(block.moments.as_ref().and_then(|moments| moments.get(row)).copied());
-            super::at(&mut named, code.unwrap_or(Codes::MISSING)).unwrap_or(&mut unnamed).add(*ln_propensity, month);
+            let code = code.unwrap_or(Codes::MISSING);
+            super::at(&mut of_named, code).unwrap_or(&mut of_unnamed).push(*ln_propensity);
+            if let Some(month) = self.month(block.moments.as_ref().and_then(|moments| moments.get(row)).copied()) {
+                super::at(&mut named, code).unwrap_or(&mut unnamed).add_month(month, (1, *ln_propensity));
+            }
         }
+        unnamed.add_all(&of_unnamed);
+        named.iter_mut().zip(&of_named).for_each(|(floor, own)| floor.add_all(own));
         if unnamed.rows > 0 {
             self.mechanisms.entry(None).or_default().merge(&unnamed);
         }

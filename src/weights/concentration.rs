@@ -1,6 +1,6 @@
 //! How much of the weight rests on few prompts, annotators or users.
 
-use super::{CellWeight, Sides, Weights, labelled_factors};
+use super::{CellWeight, Sides, Weights, labelled_factors, labelled_masses};
 use crate::declare::{Levels, Regime};
 use crate::numeric::{Sum, Tail};
 use crate::statistics::Statistics;
@@ -17,9 +17,10 @@ pub fn row_factors(statistics: &Statistics, regime: &Regime, weights: &Weights) 
     };
     let (target, observed) = (by_cell(|cell| cell.p_target), by_cell(|cell| cell.p_observed));
     let labelled = labelled_factors(statistics, regime, &target, &observed);
+    let masses = labelled_masses(statistics, regime, &observed);
     let factors = weights.cells.iter().map(|(levels, cell)| {
-        let labelled = labelled.get(levels).copied().unwrap_or(0.0);
-        (levels.clone(), Factors { audited: cell.factor(), labelled })
+        let of = |all: &BTreeMap<Levels, f64>| all.get(levels).copied().unwrap_or(0.0);
+        (levels.clone(), Factors { audited: cell.factor(), labelled: of(&labelled), observed: of(&masses) })
     });
     Context { factors: factors.collect(), pair_weighted: super::sides(statistics, regime) == Sides::UniformPairs }
 }

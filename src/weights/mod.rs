@@ -7,8 +7,10 @@ mod allocation;
 mod calibration;
 mod clipping;
 mod concentration;
+mod information;
 mod masses;
 mod sides;
+mod subgroups;
 mod summary;
 mod tail;
 
@@ -16,8 +18,10 @@ pub use allocation::{Allocation, NotPlanned, PlannedCell, allocate};
 pub use calibration::{Calibration, CellCalibration, calibrate, largest_pair_ratio};
 pub use clipping::{Clipped, clip, clip_all};
 pub use concentration::{TOP, row_factors, top_share, total_weight, weight_share};
+pub use information::{Information, information};
 pub use masses::{against_table, p_value_of_table};
 pub use sides::{Sides, share_of_side_a, sides};
+pub use subgroups::{Subgroup, subgroup};
 pub use summary::{HistogramBin, Summary, summarize_values};
 pub use tail::TailShape;
 
@@ -161,6 +165,19 @@ fn cell_weight(
     }
 }
 
+/// p_O of each cell over the labelled rows: abstentions must not shift the cell masses.
+fn labelled_masses(
+    statistics: &Statistics,
+    regime: &Regime,
+    observed: &BTreeMap<Levels, f64>,
+) -> BTreeMap<Levels, f64> {
+    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_labelled()));
+    match regime.observed {
+        Observed::Table(_) => observed.clone(),
+        Observed::Empirical => observed_masses(regime, shown),
+    }
+}
+
 /// p_T/p_O of each cell over the labelled rows; 0 where it is not defined.
 fn labelled_factors(
     statistics: &Statistics,
@@ -168,13 +185,8 @@ fn labelled_factors(
     target: &BTreeMap<Levels, f64>,
     observed: &BTreeMap<Levels, f64>,
 ) -> BTreeMap<Levels, f64> {
-    // Abstentions must not shift the cell masses: p_O is counted again over the labelled rows. A multiplier target
-    // stays what it was over the audited rows.
-    let shown = statistics.cells.iter().map(|(levels, cell)| (levels.clone(), cell.shown_labelled()));
-    let observed = match regime.observed {
-        Observed::Table(_) => observed.clone(),
-        Observed::Empirical => observed_masses(regime, shown),
-    };
+    // A multiplier target stays what it was over the audited rows.
+    let observed = labelled_masses(statistics, regime, observed);
     let factor = |levels: &Levels| match (target.get(levels), observed.get(levels)) {
         (Some(p_target), Some(p_observed)) if *p_observed > 0.0 => p_target / p_observed,
         _ => 0.0,

@@ -70,6 +70,25 @@ impl<T: Default> Keyed<T> {
         self.keys.iter().copied().zip(&self.values)
     }
 
+    /// Keys and values, in order.
+    pub(super) fn into_pairs(self) -> impl Iterator<Item = (u64, T)> {
+        self.keys.into_iter().zip(self.values)
+    }
+
+    /// Keeps the keys of which that holds, in their order.
+    pub(super) fn retain(&mut self, keep: impl Fn(u64) -> bool) {
+        for (key, value) in std::mem::take(self).into_pairs().filter(|(key, _)| keep(*key)) {
+            *self.entry(key) = value;
+        }
+    }
+
+    /// Fetches the slots of small keys. Whether a key is new cannot be foreseen, so that looking for its place waits for
+    /// its slot; here many slots are waited for at once.
+    pub(super) fn fetch(&self, keys: impl Iterator<Item = u64>) {
+        let slot = |key: u64| usize::try_from(key).ok().and_then(|index| self.small.get(index)).copied();
+        std::hint::black_box(keys.filter_map(slot).fold(0, u32::wrapping_add));
+    }
+
     /// The values, in order.
     pub(super) fn into_values(self) -> Vec<T> {
         self.values
@@ -79,7 +98,7 @@ impl<T: Default> Keyed<T> {
 /// Mixes 64 bits so that every bit of the key reaches every bit of the result: both halves of a product of 128 bits, as in
 /// wyhash (Wang Yi 2019).
 #[inline]
-fn mix(key: u64) -> u64 {
+pub(super) fn mix(key: u64) -> u64 {
     let product = u128::from(key ^ 0x9e37_79b9_7f4a_7c15) * 0xa076_1d64_78bd_642f_u128;
     #[expect(clippy::cast_possible_truncation, reason = "the two halves are what is wanted")]
     let (low, high) = (product as u64, (product >> 64) as u64);
@@ -118,6 +137,9 @@ mod tests {
         assert_eq!(keyed.keys(), [7, u64::MAX, 0, SMALL, SMALL - 1]);
         assert_eq!(keyed.clone().into_values(), [3, 2, 1, 1, 1]);
         assert_eq!(keyed.place(0), 2);
+        keyed.retain(|key| key != 7 && key != SMALL);
+        assert_eq!(keyed.iter().collect::<Vec<_>>(), [(u64::MAX, &2), (0, &1), (SMALL - 1, &1)]);
+        assert_eq!(keyed.place(0), 1);
     }
 
     #[test]

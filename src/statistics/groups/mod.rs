@@ -1,4 +1,4 @@
-//! The second scan: sums by prompt, annotator and user, with every row's weight.
+//! The second scan: sums by prompt, annotator and user, and texts that repeat, with every row's weight.
 //!
 //! Owns: what is kept of each value of these roles, its merge law, collecting it from a log. A row's weight is the factor of
 //! its cell, which the caller gives, times its pair ratio.
@@ -6,14 +6,19 @@
 //!
 //! Memory: at most some 110 bytes for each value of each role (vectors and a hash table at their emptiest), of each partial
 //! result that is alive (see [`logs::scan`]): for one million prompts some 100 MiB a partial result. Beyond [`MAX_VALUES`]
-//! values a role is let go, and what is said of it is unknown.
+//! values a role is let go, and what is said of it is unknown. Of texts, up to as many of some 70 bytes are kept; beyond, a
+//! sample of them.
 
 mod keyed;
+mod repeats;
+
+pub use repeats::Repeats;
 
 use super::cell::value_of;
 use crate::declare::{Levels, Problems, Role};
 use crate::logs::{self, Block, Codes, Log, Outcome, Progress, Request};
 use keyed::Keyed;
+use repeats::{RepeatTable, Texts};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -30,6 +35,8 @@ pub struct Factors {
     pub audited: f64,
     /// The same over the labelled rows alone.
     pub labelled: f64,
+    /// p_O of the cell over the labelled rows.
+    pub observed: f64,
 }
 
 /// What the scan is given.
@@ -106,7 +113,15 @@ pub struct Groups {
     /// Each annotator's answers, in the order of the annotators' `values`, and last those of the rows without one; `None`
     /// where annotators are not mapped, or where there are too many of them (or of their cells).
     pub answers: Option<Vec<Vec<CellAnswers>>>,
+    /// Comparisons (prompt and responses, and annotator where annotators are mapped) that are there more than once; `None`
+    /// unless prompts and both responses are mapped.
+    pub comparisons: Option<Repeats>,
+    /// Prompts whose text another identifier has too; `None` unless prompts and their texts are mapped.
+    pub prompt_texts: Option<Repeats>,
 }
+
+/// The roles whose texts may repeat.
+const TEXTS: [Role; 3] = [Role::PromptText, Role::ResponseA, Role::ResponseB];
 
 /// Scans a log for its groups. `skip` lists the rows to exclude as duplicates, ascending; the values of the roles `named`
 /// are kept as text.
@@ -121,10 +136,11 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<Groups, Problems> {
     let further: Vec<Role> = ROLES.into_iter().filter(|role| named.contains(role)).collect();
+    let identities: Vec<Role> = ROLES.into_iter().chain(TEXTS).collect();
     let request = Request {
         what: "summing by prompt, annotator and user",
         further: &further,
-        identities: &ROLES,
+        identities: &identities,
         weights_only: true,
         skip,
         ..Request::default()
@@ -142,6 +158,7 @@ struct Tables {
     roles: BTreeMap<Role, Table>,
     /// `None` where annotators are not mapped, or no row was seen yet.
     answers: Option<AnswerTable>,
+    repeats: RepeatTable,
 }
 
 /// The sums of one role by key; `None` once there are too many.
@@ -187,6 +204,7 @@ impl Tables {
             .iter()
             .map(|levels| cells.get(levels).copied().unwrap_or((Codes::MISSING, Factors::default())))
             .collect();
+        let texts = Texts::of(block);
         for start in (0..block.outcomes.len()).step_by(CHUNK) {
             let rows = start..block.outcomes.len().min(start + CHUNK);
             let contributions = contributions(block, rows, &of_cell, pair_weighted);
@@ -198,6 +216,7 @@ impl Tables {
                     answers.add(&contributions, places.as_deref());
                 }
             }
+            self.repeats.add(&texts, &contributions);
         }
         for (role, codes) in &block.keys {
             if let (Some(table), Some(keys)) = (self.roles.get_mut(role), block.identities.get(role)) {
@@ -215,12 +234,18 @@ impl Tables {
             let own = self.answers.get_or_insert_with(|| AnswerTable::new(other.width - 1));
             own.merge(other, annotators(&mut self.roles), &keys.unwrap_or_default());
         }
+        self.repeats.merge(other.repeats);
     }
 
     fn finish(self) -> Groups {
         let annotators = self.roles.get(&Role::Annotator).and_then(|table| Some(table.values.as_ref()?.len()));
         let answers = self.answers.zip(annotators).and_then(|(answers, annotators)| answers.finish(annotators));
-        Groups { roles: self.roles.into_iter().map(|(role, table)| (role, table.finish())).collect(), answers }
+        Groups {
+            roles: self.roles.into_iter().map(|(role, table)| (role, table.finish())).collect(),
+            answers,
+            comparisons: self.repeats.comparisons(),
+            prompt_texts: self.repeats.prompts(),
+        }
     }
 }
 
@@ -261,9 +286,12 @@ impl Table {
     /// Adds rows; gives the place of each one's value, or [`NOWHERE`] without one.
     fn add(&mut self, keys: &[Option<u64>], contributions: &[Contribution]) -> Option<Vec<usize>> {
         let table = self.values.as_mut()?;
-        // All places first: both runs wait for memory, and many rows can do so at once only if they do little else.
-        let place = |own: &Contribution| keys.get(own.row).copied().flatten().map_or(NOWHERE, |key| table.place(key));
-        let places: Vec<usize> = contributions.iter().map(place).collect();
+        // One step after the other for all rows: each waits for memory, and many rows can do so at once only if they do
+        // little else.
+        let key = |own: &Contribution| keys.get(own.row).copied().flatten();
+        table.fetch(contributions.iter().filter_map(key));
+        let places: Vec<usize> =
+            contributions.iter().map(|own| key(own).map_or(NOWHERE, |key| table.place(key))).collect();
         for (place, own) in places.iter().zip(contributions) {
             table.get_mut(*place).unwrap_or(&mut self.missing).merge(&own.member);
         }

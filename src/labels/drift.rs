@@ -1,0 +1,113 @@
+//! Do labels late in the log follow the same model as early ones?
+
+use super::model::{Blocks, Gain, LabelModel, agreement, as_f64};
+use super::monitor::{Monitor, monitor};
+use crate::estimate::{Comparisons, Estimate};
+use crate::logs::Month;
+use crate::numeric::sigmoid;
+use std::collections::BTreeMap;
+
+/// Early against late.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drift {
+    /// The first month that counts as late.
+    pub late_from: Month,
+    /// Rows that are early.
+    pub early: u64,
+    /// Rows that are late.
+    pub late: u64,
+    /// By how much a model with coefficients of its own for late rows predicts held-out labels better.
+    pub gain: Gain,
+    /// The mean change of the probability of an answer, from the early model to the late one, over all rows.
+    pub mean_change: f64,
+    /// Agreement with the model that knows no time, by month.
+    pub months: Vec<MonthlyAgreement>,
+    /// The same question asked after every stretch of the log, at one level for all of them together. `None` where what
+    /// came first cannot be fitted.
+    pub monitor: Option<Monitor>,
+}
+
+/// One month.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MonthlyAgreement {
+    /// The month.
+    pub month: Month,
+    /// Rows.
+    pub n: u64,
+    /// Share of the answers that should be on the side that the model favours, by the model.
+    pub expected: f64,
+    /// The share that is.
+    pub observed: f64,
+    /// Standard error of their difference, by prompt; `None` where it is not known.
+    pub standard_error: Option<f64>,
+}
+
+/// `blocks` and `implied` are those of the model that knows the cells. `None` without timestamps, or where all rows are of one
+/// month.
+pub fn drift(model: &LabelModel, table: &Comparisons, blocks: &Blocks, implied: &[f64]) -> Option<Drift> {
+    let months = table.months.as_ref()?;
+    let of_row: Vec<Option<Month>> =
+        model.rows.iter().map(|row| months.get(*row as usize).copied().flatten()).collect();
+    let mut counts: BTreeMap<Month, usize> = BTreeMap::new();
+    of_row.iter().flatten().for_each(|month| *counts.entry(*month).or_default() += 1);
+    let late_from = boundary(&counts)?;
+    let is_late = |row: usize| of_row.get(row).copied().flatten().is_some_and(|month| month >= late_from);
+    let is_timed = |row: usize| of_row.get(row).copied().flatten().is_some();
+    let timed = blocks.with(is_late);
+    let fits = model.fit_halves(&timed)?;
+    let predicted = model.predicted(&fits, &timed);
+    let with_late = |row: usize, late: bool| {
+        let mut own = blocks.of_row.get(row).cloned().unwrap_or_default();
+        own.extend(late.then_some(blocks.count));
+        let [first, second] = &fits;
+        sigmoid(model.log_odds(if model.half(row) { second } else { first }, row, &own))
+    };
+    let rows: Vec<usize> = (0..model.rows.len()).filter(|row| is_timed(*row)).collect();
+    let change: f64 = rows.iter().map(|row| (with_late(*row, true) - with_late(*row, false)).abs()).sum();
+    let by_month = |month: &Month| monthly(model, implied, *month, |row| of_row.get(row) == Some(&Some(*month)));
+    Some(Drift {
+        late_from,
+        early: rows.iter().filter(|row| !is_late(**row)).count() as u64,
+        late: rows.iter().filter(|row| is_late(**row)).count() as u64,
+        gain: model.gain(&predicted, implied),
+        mean_change: change / as_f64(rows.len()),
+        months: counts.keys().filter_map(by_month).collect(),
+        monitor: monitor(model, blocks, &in_time(&of_row)),
+    })
+}
+
+/// The month from which on about half of the rows are late; `None` with a single month.
+fn boundary(counts: &BTreeMap<Month, usize>) -> Option<Month> {
+    let total: usize = counts.values().sum();
+    let mut before = 0_usize;
+    let mut best: Option<(usize, Month)> = None;
+    for (month, n) in counts {
+        let distance = (2 * before).abs_diff(total);
+        if before > 0 && best.is_none_or(|(least, _)| distance < least) {
+            best = Some((distance, *month));
+        }
+        before += n;
+    }
+    best.map(|(_, month)| month)
+}
+
+/// The rows with a month, in the order of these; within a month as they stand in the log.
+fn in_time(months: &[Option<Month>]) -> Vec<(usize, Month)> {
+    let mut rows: Vec<(usize, Month)> =
+        months.iter().enumerate().filter_map(|(row, month)| Some((row, (*month)?))).collect();
+    rows.sort_by_key(|(row, month)| (*month, *row));
+    rows
+}
+
+fn monthly(
+    model: &LabelModel,
+    implied: &[f64],
+    month: Month,
+    takes: impl Fn(usize) -> bool + Copy,
+) -> Option<MonthlyAgreement> {
+    let both: Vec<(f64, f64)> = implied.iter().zip(&model.answers).map(|(z, y)| agreement(*z, *y)).collect();
+    let (residuals, expected): (Vec<f64>, Vec<f64>) = both.iter().map(|(own, p)| (own - p, *p)).unzip();
+    let mean: Estimate = model.mean(&residuals, takes)?;
+    let expected = model.mean(&expected, takes)?.estimate;
+    Some(MonthlyAgreement { month, n: mean.n, expected, observed: expected + mean.estimate, standard_error: mean.se })
+}
