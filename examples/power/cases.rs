@@ -6,12 +6,13 @@ use counterweight::simulate::{Defect, Scene, Truth, World, scene};
 use std::error::Error;
 use std::path::Path;
 
-/// Rows of a log where nothing else is said.
+/// Rows of a log where nothing else is said, and of one with candidates.
 const ROWS: usize = 5_000;
+const JUDGED_ROWS: usize = 2_000;
 const CLEAN: &str = "clean";
 
 /// One kind of log, drawn again and again.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Case {
     /// As the table calls it.
     pub(crate) name: String,
@@ -26,7 +27,7 @@ pub(crate) struct Case {
 }
 
 /// What goes wrong with a log.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plant {
     Defect(Defect),
     /// The first so many rows lack the candidates' log-probabilities.
@@ -41,8 +42,7 @@ pub(crate) struct Study {
     pub(crate) about: &'static str,
     /// What the page says of clean logs.
     pub(crate) claim: Option<Claim>,
-    /// Clean logs of its own, instead of those that all share.
-    pub(crate) clean: Option<Case>,
+    pub(crate) clean: Case,
     pub(crate) points: Vec<Case>,
     /// Why there is nothing to measure.
     pub(crate) without: Option<&'static str>,
@@ -59,15 +59,18 @@ pub(crate) struct Claim {
 }
 
 impl Study {
-    /// A study of the clean logs that all share.
-    pub(crate) fn of(check: &'static str) -> Study {
-        let about =
-            "5,000 rows of a confounded world with skewed weights (`examples/power/world.yaml`), nothing planted.";
-        Study { check, about, claim: None, clean: None, points: Vec::new(), without: None }
+    /// A study of clean logs with candidates.
+    pub(crate) fn of(check: &'static str) -> Result<Study, Box<dyn Error>> {
+        let about = "Logs of a confounded world with skewed weights (`examples/power/world.yaml`), nothing planted.";
+        Ok(Study { about, ..Study::new(check, &clean()?) })
     }
 
-    fn without(check: &'static str, reason: &'static str) -> Study {
-        Study { without: Some(reason), ..Study::of(check) }
+    fn new(check: &'static str, clean: &Case) -> Study {
+        Study { check, about: WORLD, claim: None, clean: clean.clone(), points: Vec::new(), without: None }
+    }
+
+    fn without(check: &'static str, reason: &'static str, base: &Case) -> Study {
+        Study { without: Some(reason), ..Study::new(check, base) }
     }
 }
 
@@ -106,7 +109,12 @@ impl Case {
     fn with_candidates(self, slice: &str) -> Case {
         let audit = self.scene.audit_yaml("logs.parquet").replace("  responses: responses.parquet\n", "");
         let regime = format!("{}critical: [{{user_type: {slice}}}]\n", self.regime);
-        Case { audit, regime, candidates: true, ..self }
+        Case { audit, regime, candidates: true, rows: JUDGED_ROWS, ..self }
+    }
+
+    /// With the file of all responses beside the log.
+    fn with_responses(self) -> Case {
+        Case { audit: self.scene.audit_yaml("logs.parquet"), ..self }
     }
 
     /// With a tilt that is fitted on the log, beside the incumbent.
@@ -117,7 +125,7 @@ impl Case {
         audit.push_str(
             "  - {name: refit, role: challenger, fit: {model: tilt, objective: weighted, folds: 5, seed: 7}}\n",
         );
-        Case { audit, candidates: true, ..self }
+        Case { audit, candidates: true, rows: JUDGED_ROWS, ..self }
     }
 
     /// With a defect planted.
@@ -130,9 +138,8 @@ impl Case {
     }
 }
 
-/// The clean logs that the checks share: with candidates, of which the challenger is the better under the target and in the
-/// slice.
-pub(crate) fn clean() -> Result<Case, Box<dyn Error>> {
+/// Clean logs with candidates, of which the challenger is the better under the target and in the slice.
+fn clean() -> Result<Case, Box<dyn Error>> {
     Ok(case(CLEAN, scene(&world()?)?).with_candidates("concise"))
 }
 
@@ -184,37 +191,41 @@ fn signed(value: f64) -> String {
 /// Everything that is measured.
 pub(crate) fn studies() -> Result<Vec<Study>, Box<dyn Error>> {
     let base = case(CLEAN, scene(&world()?)?);
-    let mut all = of_declarations();
+    let mut all = of_declarations(&base);
     all.extend(of_columns(&base));
     all.extend(of_propensities(&base)?);
     all.extend(of_people(&base)?);
     all.extend(of_overlap(&base));
     all.extend(of_candidates()?);
+    all.extend(of_labels()?);
     all.extend(of_fits()?);
     Ok(all)
 }
 
-fn of_declarations() -> Vec<Study> {
+fn of_declarations(base: &Case) -> Vec<Study> {
     vec![
         Study::without(
             "regime-declaration",
             "It reads the declaration alone: no log, and so no rate. Each of its rules is tested by an example.",
+            base,
         ),
         Study::without(
             "change-management",
             "It compares two declarations and two reports by rules, without a test: there is no rate. Each rule is tested by an \
              example.",
+            base,
         ),
         Study::without(
             "protocol-deviation",
             "It compares documents with what was signed, value by value: there is no rate. Each rule is tested by an example.",
+            base,
         ),
-        Study::without("waivers", "It reads dates and names of a policy: no log, and so no rate."),
+        Study::without("waivers", "It reads dates and names of a policy: no log, and so no rate.", base),
     ]
 }
 
 fn of_columns(base: &Case) -> Vec<Study> {
-    let study = |check, points: Vec<Case>| Study { about: WORLD, claim: Some(NO_CHANCE), points, ..Study::of(check) };
+    let study = |check, points: Vec<Case>| Study { claim: Some(NO_CHANCE), points, ..Study::new(check, base) };
     let no_column = |name: &str| base.with(format!("nobody logs `{name}`"), Defect::NoColumn(name.to_owned()));
     vec![
         study(
@@ -292,19 +303,19 @@ fn of_propensities(base: &Case) -> Result<Vec<Study>, Box<dyn Error>> {
                     6 % of the rows.",
             claim: Some(ONE_PERCENT),
             points: calibration,
-            ..Study::of("propensity-calibration")
+            ..Study::new("propensity-calibration", base)
         },
         Study {
             about: WORLD,
             claim: Some(ONE_PERCENT),
             points: [250, 500, 1_000, ROWS].map(claimed).to_vec(),
-            ..Study::of("generator-balance")
+            ..Study::new("generator-balance", base)
         },
         Study {
             about: "Logs of a confounded world with skewed weights (`examples/power/world.yaml`) over three months. The page claims \
                     no rate: the smallest propensity of a month is a matter of chance.",
             points: [1.5, 2.0, 4.0, 10.0].map(low).to_vec(),
-            ..Study::of("logging-overlap")
+            ..Study::new("logging-overlap", base)
         },
     ])
 }
@@ -358,30 +369,27 @@ fn of_people(base: &Case) -> Result<Vec<Study>, Box<dyn Error>> {
             about: "Logs of a confounded world (`examples/power/world.yaml`) whose 24 annotators differ a little, as people do.",
             claim: Some(ONE_PERCENT),
             points: [1_000, 2_000, ROWS].map(always).into_iter().chain([0.15, 0.25, 0.5].map(busy)).collect(),
-            ..Study::of("annotator-integrity")
+            ..Study::new("annotator-integrity", base)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`) whose pairs are drawn uniformly.",
             claim: Some(Claim { of: WARN, most: 0.01, words: "at most 1 % are warned about" }),
             points: [0.05, 0.1, 0.2, 0.3].map(side).to_vec(),
-            clean: Some(even.clone()),
-            ..Study::of("position-bias")
+            ..Study::new("position-bias", &even)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`) that lack labels; the cell (oasst, concise) has 4 % \
                     of the rows.",
             claim: Some(Claim { of: ALARM, most: 0.01, words: "at most 1 % are warned about" }),
             points: [50, 20, 10, 5].map(lost_in).to_vec(),
-            clean: Some(lost.clone()),
-            ..Study::of("labelling-selection")
+            ..Study::new("labelling-selection", &lost)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`) whose regime declares p_O; the cell (oasst, concise) \
                     has 4 % of the rows.",
             claim: Some(ONE_PERCENT),
             points: [180, 160, 140, 100].map(thin).to_vec(),
-            clean: Some(masses.clone()),
-            ..Study::of("observed-masses")
+            ..Study::new("observed-masses", &masses)
         },
     ])
 }
@@ -408,7 +416,7 @@ fn of_overlap(base: &Case) -> Vec<Study> {
         about: "Logs of a confounded world with skewed weights (`examples/power/world.yaml`). The limits are no tests: the page \
                 claims no rate, and other worlds have others.",
         points,
-        ..Study::of(check)
+        ..Study::new(check, base)
     };
     vec![
         study(
@@ -468,37 +476,33 @@ fn of_candidates() -> Result<Vec<Study>, Box<dyn Error>> {
             about: WORLD,
             claim: Some(NO_CHANCE),
             points: vec![missing(1), missing(50)],
-            ..Study::of("candidate-completeness")
+            ..Study::new("candidate-completeness", &clean)
         },
         Study {
             about,
             claim: Some(Claim { of: FAIL, most: 0.025, words: "at most 2.5 % fail" }),
             points: all(&[-0.02, -0.05, -0.1, 0.05, 0.1])?,
-            clean: Some(equal.clone()),
-            ..Study::of("target-regression")
+            ..Study::new("target-regression", &equal)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`), thorough users' taste set so that the challenger's \
                     lead among them is what the table says; they are the slice.",
             claim: Some(Claim { of: FAIL, most: 0.05, words: "at most 5 % fail" }),
             points: [-0.02, -0.05, -0.1, 0.05, 0.1].into_iter().map(in_slice).collect::<Result<_, _>>()?,
-            clean: Some(Case { name: "no lead in the slice".to_owned(), ..in_slice(0.0)? }),
-            ..Study::of("slice-regression")
+            ..Study::new("slice-regression", &Case { name: "no lead in the slice".to_owned(), ..in_slice(0.0)? })
         },
         Study {
             about,
             claim: Some(Claim { of: FAIL, most: 0.025, words: "at most 2.5 % fail" }),
             points: all(&[0.02, 0.05, 0.1])?,
-            clean: Some(equal.clone()),
-            ..Study::of("observational-reversal")
+            ..Study::new("observational-reversal", &equal)
         },
         Study {
             about: "Logs of a world (`examples/power/world.yaml`); clean are those whose users are the target's, so that only pairs \
                     are weighed. The page claims no rate. In the others the log favours the incumbent, so that clipping turns the \
                     lead around.",
             points: all(&[0.02, 0.05, 0.1])?,
-            clean: Some(agreeing),
-            ..Study::of("rank-stability")
+            ..Study::new("rank-stability", &agreeing)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`), thorough users' taste set so that the challenger's lead \
@@ -506,16 +510,82 @@ fn of_candidates() -> Result<Vec<Study>, Box<dyn Error>> {
                     confounder larger than `min_gamma` makes, the check passes: it cannot know it.",
             claim: Some(Claim { of: PASS, most: 0.05, words: "at most 5 % pass" }),
             points: gamma,
-            clean: Some(equal.clone()),
-            ..Study::of("hidden-confounding")
+            ..Study::new("hidden-confounding", &equal)
         },
         Study {
             about: "Logs of a confounded world (`examples/power/world.yaml`), thorough users' taste set so that the challenger's lead \
                     under the target is what the table says. Here a pass is the error: it says that a lead stands.",
             claim: Some(Claim { of: PASS, most: 0.025, words: "at most 2.5 % pass" }),
             points: lambda,
-            clean: Some(equal),
-            ..Study::of("weight-sensitivity")
+            ..Study::new("weight-sensitivity", &equal)
+        },
+    ])
+}
+
+/// Checks of what labels depend on.
+fn of_labels() -> Result<Vec<Study>, Box<dyn Error>> {
+    let world = world()?;
+    let made = |name: &str, edit: &dyn Fn(&mut World)| -> Result<Case, Box<dyn Error>> {
+        let mut own = world.clone();
+        edit(&mut own);
+        Ok(case(name, scene(&own)?).with_candidates("concise"))
+    };
+    let clean = clean()?;
+    let drifting = |change: f64| {
+        made(&format!("alpha {} from the middle on", signed(change)), &|own| own.labels.drift = vec![(0.5, change)])
+    };
+    let alike = made("users of both types alike", &|own| own.user_types.iter_mut().for_each(|user| user.alpha = 1.0))?;
+    let apart = |alpha: f64| {
+        made(&format!("alpha of minus and plus {alpha}"), &|own| {
+            own.user_types.iter_mut().zip([-alpha, alpha]).for_each(|(user, alpha)| user.alpha = alpha);
+        })
+    };
+    let bent = |gamma: f64| {
+        made(&format!("odds of {gamma} for the higher s_attr, however much it is higher"), &|own| {
+            own.flaws.hidden = Some(HiddenConfounder { gamma, share: 1.0, toward: Toward::Attribute });
+        })
+    };
+    let dial = |dial: f64| made(&format!("confounding of strength {dial}"), &|own| own.confounding = dial);
+    let listed = Case { name: "clean".to_owned(), ..clean.clone().with_responses() };
+    let leading = |value: f64| -> Result<Case, Box<dyn Error>> {
+        let name = format!("lead {} under the target", signed(value));
+        Ok(case(name, tuned(&world, &lead, value)?).with_candidates("concise"))
+    };
+    Ok(vec![
+        Study {
+            about: "Logs of a confounded world (`examples/power/world.yaml`), thorough users' taste set so that the challenger's lead \
+                    under the target is what the table says; the log favours the incumbent. The page claims no rate.",
+            points: [0.02, 0.05].into_iter().map(leading).collect::<Result<_, _>>()?,
+            ..Study::new("proxy-coarsening", &clean)
+        },
+        Study {
+            about: "Logs of a world (`examples/power/world.yaml`) whose users' tastes are set. Here a pass is the error: it says that \
+                    the user type matters to the labels.",
+            claim: Some(Claim { of: PASS, most: 0.05, words: "at most 5 % pass" }),
+            points: [0.1, 0.3, 0.6].into_iter().map(apart).collect::<Result<_, _>>()?,
+            ..Study::new("proxy-informativeness", &alike)
+        },
+        Study {
+            claim: Some(Claim { of: WARN, most: 0.01, words: "at most 1 % are warned about" }),
+            points: [2.0, 4.0, 8.0].into_iter().map(bent).collect::<Result<_, _>>()?,
+            ..Study::new("bradley-terry-fit", &clean)
+        },
+        Study {
+            claim: Some(Claim { of: WARN, most: 0.01, words: "at most 1 % are warned about" }),
+            points: [-0.5, -1.0, -2.0].into_iter().map(drifting).collect::<Result<_, _>>()?,
+            ..Study::new("label-drift", &clean)
+        },
+        Study {
+            about: "Logs of the world of `examples/power/world.yaml`, from independence to as written. The limit is no test: the page \
+                    claims no rate.",
+            points: [0.25, 0.5, 1.0].into_iter().map(dial).collect::<Result<_, _>>()?,
+            ..Study::new("confounding-strength", &Case { name: "clean, users ask alike".to_owned(), ..dial(0.0)? })
+        },
+        Study {
+            about: "Logs of the world of `examples/power/world.yaml` with its 600 responses listed. The limits are no tests: the page \
+                    claims no rate.",
+            points: [100, 300, 1_000].map(|rows| Case { name: "shorter".to_owned(), ..listed.rows(rows) }).to_vec(),
+            ..Study::new("candidate-support", &listed)
         },
     ])
 }
@@ -545,7 +615,7 @@ fn of_fits() -> Result<Vec<Study>, Box<dyn Error>> {
     };
     let near = [0.05, 0.1, 0.15].into_iter().map(|lead_of| close(lead_of, 2_000)).collect::<Result<Vec<_>, _>>()?;
     let short = [50, 100, 300].map(|rows| at(0.0, "clean, shorter", rows));
-    let study = |check, points| Study { about, points, clean: Some(clean.clone()), ..Study::of(check) };
+    let study = |check, points| Study { about, points, ..Study::new(check, &clean) };
     Ok(vec![
         study("refit-shift", points.clone()),
         study("frontier-stability", points.into_iter().chain(near).collect()),

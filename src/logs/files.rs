@@ -145,7 +145,8 @@ fn list(written: &str, path: &Path) -> Result<Vec<LogFile>, Vec<Problem>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if entry.path().is_file() && format_of(&entry.path()).is_some() && !lists_data_sets(&entry.path()) {
+        let path = entry.path();
+        if path.is_file() && format_of(&path).is_some() && !lists_data_sets(&path) && !is_own(&path) {
             names.push(entry.file_name());
         }
     }
@@ -196,6 +197,11 @@ fn expand(folder: &Path, written: &str) -> Result<Vec<LogFile>, Vec<Problem>> {
 /// Whether a file is LLaMA-Factory's list of data sets, and no log.
 fn lists_data_sets(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == DATA_SETS)
+}
+
+/// Whether a file in a folder of logs is one that this program writes beside logs.
+fn is_own(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "truth.json" || name == "report.json")
 }
 
 fn log_file(name: String, path: PathBuf) -> Result<LogFile, Vec<Problem>> {
