@@ -29,7 +29,8 @@ pub(super) fn register(report: &Report) -> Vec<Assumption> {
         untestable(
             "Independence of rows",
             "Every row is one more piece of evidence. Rows that share a prompt or an annotator are worth less than the numbers here say.",
-            "not adjusted for in this version; the count of independent comparisons is an upper reading",
+            "the errors of candidates' estimates are by cluster; the count of independent comparisons is not, and is an upper \
+             reading",
         ),
         evidenced(
             report,
