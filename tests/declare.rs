@@ -1122,21 +1122,13 @@ fn the_arena_example_loads() {
 
 // ---- Hostile input ----
 
-/// The shortest of up to three runs, so that a busy machine does not decide.
-fn quickest<T>(run: impl Fn() -> T) -> Duration {
-    let times = (0..3).map(|_| {
+/// Whether one of up to twenty runs stays within a bound, so that a busy machine does not decide.
+fn can_be_done_within(bound: Duration, run: impl Fn()) -> bool {
+    (0..20).any(|_| {
         let start = Instant::now();
-        let _ = run();
-        start.elapsed()
-    });
-    let mut best = Duration::MAX;
-    for took in times {
-        best = best.min(took);
-        if best < Duration::from_millis(500) {
-            break;
-        }
-    }
-    best
+        run();
+        start.elapsed() < bound
+    })
 }
 
 #[test]
@@ -1179,8 +1171,10 @@ fn hostile_documents_are_refused_quickly() {
             let rendered = Problems(found.clone()).to_string();
             assert!(!found.is_empty() && found.len() <= 1001, "{name}: {} problems", found.len());
             assert!(rendered.len() < 100_000, "{name}: {} bytes", rendered.len());
-            let took = quickest(|| problems(kind, &text));
-            assert!(took < Duration::from_secs(10), "{name} took {took:?}");
+            assert!(
+                can_be_done_within(Duration::from_secs(1), || drop(problems(kind, &text))),
+                "{name} takes too long"
+            );
         }
     }
 }
@@ -1202,8 +1196,10 @@ fn hostile_targets_are_refused_quickly() {
         let text = regime_with("[d, u]", target);
         assert!(!problems(R, &text).is_empty(), "target {index}");
         // Linear work takes a fraction of this in an unoptimised build; quadratic work on 30,000 levels does not fit.
-        let took = quickest(|| problems(R, &text));
-        assert!(took < Duration::from_secs(8), "target {index} took {took:?}");
+        assert!(
+            can_be_done_within(Duration::from_secs(4), || drop(problems(R, &text))),
+            "target {index} takes too long"
+        );
     }
 }
 
@@ -1213,9 +1209,8 @@ fn large_and_undecodable_files_are_refused() {
     let path = folder.path().join("audit.yaml");
     let large = std::fs::File::create(&path).unwrap();
     large.set_len(100 * 1024 * 1024).unwrap();
-    let start = Instant::now();
+    assert!(can_be_done_within(Duration::from_secs(1), || drop(load(&path, &[]))));
     let found = load(&path, &[]).unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(10));
     assert!(found.0[0].message.contains("larger than 16 MiB"), "{found}");
     std::fs::write(&path, b"schema: x\nregime: \xff\n").unwrap();
     let found = load(&path, &[]).unwrap_err();

@@ -44,6 +44,30 @@ fn a_timestamp_that_is_not_there_is_a_warning() {
     assert_eq!(message, "3 rows without a timestamp");
 }
 
+#[test]
+fn a_response_beside_itself_is_no_comparison() {
+    let whole = log(2000, |row| format!("{},{},0.5,0.5", label(row), level(row)));
+    let with_copies = |copies: usize| {
+        let rows = whole.lines().enumerate().map(|(number, line)| {
+            let mut fields: Vec<&str> = line.split(',').collect();
+            if number > 0 && number <= copies {
+                fields[3] = fields[2];
+            }
+            fields.join(",") + "\n"
+        });
+        audit(REGIME, &rows.collect::<String>())
+    };
+    for (copies, expected) in [(0, Status::Pass), (400, Status::Pass), (401, Status::Warn), (1001, Status::Fail)] {
+        let record = with_copies(copies);
+        let check = record.checks.iter().find(|check| check.id == "label-integrity").unwrap();
+        assert_eq!(check.status, expected, "{copies} copies: {}", check.message);
+    }
+    let record = with_copies(2000);
+    assert_eq!(record.verdict, Verdict::Block);
+    let check = record.checks.iter().find(|check| check.id == "label-integrity").unwrap();
+    assert_eq!(check.message, "2,000 rows that compare a response with itself");
+}
+
 /// A log of `n` rows; `fields` gives label, c, propensity and target propensity of a row.
 fn log(n: usize, fields: impl Fn(usize) -> String) -> String {
     let rows = (0..n).map(|row| {

@@ -287,6 +287,7 @@ fn a_month_with_few_rows_sets_no_floor() {
 /// A block of rows (mechanism, ln g_O, moment); mechanism 9 stands for none.
 fn block(rows: &[(u8, f64, Moment)]) -> Block {
     Block {
+        alike: None,
         first_row: 0,
         outcomes: vec![Outcome::Audited; rows.len()],
         cell_of_row: vec![0; rows.len()],

@@ -21,10 +21,12 @@ pub use training::{RowWeights, row_weights};
 use crate::change::{Frozen, State};
 use crate::checks::{Basis, Evidence};
 use crate::declare::{Declaration, Problem, Problems, Role};
-use crate::estimate::Comparisons;
+use crate::estimate::{Comparisons, Evaluation};
+use crate::labels::LabelEvidence;
 use crate::logs::{self, Duplicates, Exclusion, Log, LogFile, Progress};
-use crate::refit::Artefact;
+use crate::refit::{Artefact, Refit};
 use crate::report::{self, Report};
+use crate::sensitivity::{Coarsened, PolicyPair, Unfitting};
 use crate::statistics::groups::{self, Groups};
 use crate::statistics::{Collected, Conditions, SourceFile, SourceRole, Statistics};
 use crate::verdict::Judgement;
@@ -129,27 +131,11 @@ pub fn audit_against(
     let weights = weights::weigh(&collected.statistics, regime);
     let calibration = weights::calibrate(&collected.statistics, regime);
     let groups = groups(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let mut comparisons = read_comparisons(declaration, log.as_ref(), &collected, &weights, progress)?;
-    let selected = collected.statistics.inclusions.is_some();
-    let refits =
-        refits::fit(declaration, (log.as_ref(), selected), comparisons.as_mut(), against.checkpoints, progress);
-    let evaluation = comparisons.as_ref().map(|comparisons| {
-        let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
-        let mut evaluation = estimate::evaluate(comparisons, regime, &policy.clip, pair_bound);
-        let responses = log.as_ref().and_then(Log::responses);
-        estimate::add_doubly_robust(&mut evaluation, comparisons, regime, audit, responses, selected);
-        evaluation
-    });
-    let pairs = comparisons.as_ref().zip(checks::sensitivity_settings(&policy.checks));
-    let pairs = pairs.map(|(comparisons, (gamma, lambda))| sensitivity::compare_all(comparisons, &gamma, &lambda));
+    let candidates =
+        judged_candidates(declaration, log.as_ref(), (&collected, &weights), against.checkpoints, progress)?;
     let departures = against.protocol.map(|frozen| {
         (frozen, change::departures(frozen, &regime.declared, &policy.declared(), &audit.evaluation(), as_of))
     });
-    let coarsenings = comparisons.as_ref().zip(evaluation.as_ref()).zip(checks::coarsening_rows(&policy.checks));
-    let coarsenings = coarsenings
-        .map(|((table, own), rows)| sensitivity::coarsen_all(table, own, &regime.cells, &policy.coarsenings, rows));
-    let labels =
-        comparisons.as_ref().map(|table| labels::evidence(table, regime, audit, log.as_ref().and_then(Log::responses)));
     let targets = weights.cells.iter().map(|(levels, cell)| (levels.clone(), cell.p_target)).collect();
     let information = weights::information(&collected.statistics, &regime.cells, &targets);
     let mut evidence = Evidence {
@@ -164,12 +150,12 @@ pub fn audit_against(
         groups: groups.as_ref(),
         changes: None,
         protocol: departures.as_ref().map(|(frozen, departures)| (*frozen, departures.as_slice())),
-        comparisons: comparisons.as_ref(),
-        pairs: pairs.as_deref(),
-        evaluation: evaluation.as_ref(),
-        refits: &refits,
-        coarsenings: coarsenings.as_ref().map(|own| own.as_deref()),
-        labels: labels.as_ref(),
+        comparisons: candidates.comparisons.as_ref(),
+        pairs: candidates.pairs.as_deref(),
+        evaluation: candidates.evaluation.as_ref(),
+        refits: &candidates.refits,
+        coarsenings: candidates.coarsenings.as_ref().map(|own| own.as_deref()),
+        labels: candidates.labels.as_ref(),
         information: &information,
         as_of,
     };
@@ -186,7 +172,7 @@ pub fn audit_against(
     let standing = rules::standing(policy, against);
     let judgement = verdict::judge(&evidence, &standing);
     let report = record(&evidence, &judgement);
-    let policies = refits::artefacts(declaration, log.as_ref(), &refits);
+    let policies = refits::artefacts(declaration, log.as_ref(), &candidates.refits);
     Ok(Audited { report, statistics: collected, policies })
 }
 
@@ -212,19 +198,61 @@ fn groups(
     groups::collect(log, skip, &context, &declaration.audit.identify, progress).map(Some)
 }
 
-/// The third scan, for what candidates are judged on: without candidates, or without the rows, there is nothing to read.
-fn read_comparisons(
+/// What is computed of the candidates: nothing without candidates, or without the rows.
+#[derive(Default)]
+struct Candidates {
+    comparisons: Option<Comparisons>,
+    refits: Vec<Refit>,
+    evaluation: Option<Evaluation>,
+    pairs: Option<Vec<PolicyPair>>,
+    coarsenings: Option<Result<Vec<Coarsened>, Unfitting>>,
+    labels: Option<LabelEvidence>,
+}
+
+/// Reads what the candidates are judged on, fits those that are to be fitted, and evaluates all of them. `checkpoints` is the
+/// folder that keeps finished fits.
+fn judged_candidates(
     declaration: &Declaration,
     log: Option<&Log>,
+    (collected, weights): (&Collected, &weights::Weights),
+    checkpoints: Option<&Path>,
+    progress: &dyn Progress,
+) -> Result<Candidates, Problems> {
+    let Declaration { audit, regime, policy, .. } = declaration;
+    let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(Candidates::default()) };
+    let mut table = read_comparisons(declaration, log, collected, weights, progress)?;
+    let (responses, selected) = (log.responses(), collected.statistics.inclusions.is_some());
+    let refits = refits::fit(declaration, (log, selected), &mut table, checkpoints, progress);
+    let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
+    let mut evaluation = estimate::evaluate(&table, regime, &policy.clip, pair_bound);
+    estimate::add_doubly_robust(&mut evaluation, &table, regime, audit, responses, selected);
+    let settings = checks::sensitivity_settings(&policy.checks);
+    let pairs = settings.map(|(gamma, lambda)| sensitivity::compare_all(&table, &gamma, &lambda));
+    let coarsenings = checks::coarsening_rows(&policy.checks)
+        .map(|rows| sensitivity::coarsen_all(&table, &evaluation, &regime.cells, &policy.coarsenings, rows));
+    let labels = labels::evidence(&table, regime, audit, responses);
+    Ok(Candidates {
+        comparisons: Some(table),
+        refits,
+        evaluation: Some(evaluation),
+        pairs,
+        coarsenings,
+        labels: Some(labels),
+    })
+}
+
+/// The third scan, for what candidates are judged on.
+fn read_comparisons(
+    declaration: &Declaration,
+    log: &Log,
     collected: &Collected,
     weights: &weights::Weights,
     progress: &dyn Progress,
-) -> Result<Option<Comparisons>, Problems> {
+) -> Result<Comparisons, Problems> {
     let Declaration { audit, regime, .. } = declaration;
-    let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(None) };
     let skip = collected.duplicates.as_ref().map_or(&[][..], |duplicates| &duplicates.rows);
     let context = weights::row_factors(&collected.statistics, regime, weights);
-    estimate::collect(log, audit, skip, (weights, &context), progress).map(Some)
+    estimate::collect(log, audit, skip, (weights, &context), progress)
 }
 
 /// What the candidates of a declaration are judged on, without the audit around it. `None` without candidates.
@@ -234,7 +262,10 @@ fn read_comparisons(
 pub fn comparisons(declaration: &Declaration, progress: &dyn Progress) -> Result<Option<Comparisons>, Problems> {
     let (log, collected) = scan(declaration, progress)?;
     let weights = weights::weigh(&collected.statistics, &declaration.regime);
-    read_comparisons(declaration, Some(&log), &collected, &weights, progress)
+    if declaration.audit.candidates.is_empty() {
+        return Ok(None);
+    }
+    read_comparisons(declaration, &log, &collected, &weights, progress).map(Some)
 }
 
 /// Scans the logs that a declaration names, and keeps where the statistics come from.

@@ -11,12 +11,11 @@ use std::path::Path;
 /// keeps finished fits, so that a run that was cut off goes on.
 pub(super) fn fit(
     declaration: &Declaration,
-    (log, selected): (Option<&Log>, bool),
-    comparisons: Option<&mut Comparisons>,
+    (log, selected): (&Log, bool),
+    comparisons: &mut Comparisons,
     folder: Option<&Path>,
     progress: &dyn Progress,
 ) -> Vec<Refit> {
-    let (Some(comparisons), Some(log)) = (comparisons, log) else { return Vec::new() };
     let policy = &declaration.policy;
     let lambdas = crate::checks::sensitivity_settings(&policy.checks).map(|(_, lambda)| lambda.lambdas);
     let lambdas = lambdas.unwrap_or_default();

@@ -41,6 +41,16 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         measures.push(held("share of choices for one side", side, decided, "max_side_share", Crossed::Limit)?);
     }
     let mut faults = vec![(unknown, "with a label outside the alphabet"), (missing, "without a label")];
+    if let Some(alike) = statistics.alike {
+        let name = "share that compares a response with itself";
+        let hard = held(name, alike, read, "max_alike_share", Crossed::Limit)?;
+        let soft = held(name, alike, read, "warn_alike_share", Crossed::Warning)?;
+        let measure = if hard.crossed == Crossed::Limit { hard } else { soft };
+        if measure.crossed != Crossed::Nothing {
+            faults.push((alike, "that compare a response with itself"));
+        }
+        measures.push(measure);
+    }
     if let Some(duplicates) = evidence.duplicates {
         let copies = duplicates.identical + duplicates.conflicting;
         measures.push(held("share that repeats an id", copies, read, "max_duplicate_share", Crossed::Limit)?);

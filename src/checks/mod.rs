@@ -210,7 +210,15 @@ pub fn run(check: &Check, evidence: &Evidence, policy: &CheckPolicy) -> Finding 
 
 /// What is left of a finding that was made from statistics: what fails, fails; what the log does not carry, rows would not
 /// add; anything else that the rows could change is undetermined.
-fn without_rows(check: &Check, finding: Finding, scans: u64, withheld: u64) -> Finding {
+fn without_rows(check: &Check, mut finding: Finding, scans: u64, withheld: u64) -> Finding {
+    let partial = withheld > 0 && !OF_THE_WHOLE_LOG.contains(&check.id);
+    if partial && finding.status == Status::Fail {
+        finding.message = format!(
+            "{}; {} of small cells are withheld and may be among what is missing",
+            finding.message,
+            rows(withheld)
+        );
+    }
     let settled = finding.status == Status::Fail || finding.status == Status::NotApplicable;
     let not_logged = finding.status == Status::Undetermined && finding.not_logged;
     if settled || not_logged {
@@ -219,7 +227,7 @@ fn without_rows(check: &Check, finding: Finding, scans: u64, withheld: u64) -> F
     if check.needs.contains(&Need::SecondScan) {
         return Finding::from(needs_rows(finding.measures));
     }
-    if withheld > 0 && finding.status != Status::Undetermined && !OF_THE_WHOLE_LOG.contains(&check.id) {
+    if partial && finding.status != Status::Undetermined {
         return Finding::from(without_small_cells(finding, withheld));
     }
     if scans > 1 && finding.status != Status::Undetermined && check.needs.contains(&Need::OneScan) {
@@ -247,8 +255,9 @@ fn without_small_cells(finding: Finding, withheld: u64) -> Undetermined {
     measures.push(Measure::fault("rows of cells that the statistics withhold", withheld, Crossed::Nothing));
     Undetermined {
         message: format!(
-            "in the cells that are there: {}; {withheld} rows lie in cells too small to be told, and what they would say is not known",
-            finding.message
+            "in the cells that are there: {}; {} lie in cells too small to be told, and what they would say is not known",
+            finding.message,
+            rows(withheld)
         ),
         remedy: "audit the rows, without --from-statistics, or statistics that were kept with a lower statistics.min_cell_rows"
             .to_owned(),

@@ -74,6 +74,8 @@ pub(super) struct Plan {
     pub(super) generators: Option<(String, String)>,
     /// The columns of prompt, response_a and response_b, as far as they are mapped.
     pub(super) presence: Vec<(Role, String)>,
+    /// The columns of both responses, where both are mapped.
+    pub(super) responses: Option<Responses>,
     /// The id's column.
     pub(super) id: Option<String>,
     /// Whether every file holds the ids as integers.
@@ -82,6 +84,15 @@ pub(super) struct Plan {
     pub(super) mapped: BTreeSet<String>,
     /// How the columns among them that are made of others are made.
     pub(super) derivation: Derivation,
+}
+
+/// The columns of both responses.
+#[derive(Debug, Clone)]
+pub(super) struct Responses {
+    pub(super) a: String,
+    pub(super) b: String,
+    /// Whether every file holds both as integers.
+    pub(super) integers: bool,
 }
 
 /// What mapping gives: the roles, and the plan.
@@ -106,6 +117,8 @@ impl Plan {
         let generators = self.generators.iter().flat_map(|(a, b)| [a, b]);
         let scalars = self.mechanism.iter().chain(&self.timestamp).chain(generators);
         let mut wanted: Wanted = self.presence.iter().map(|(_, column)| (column.clone(), Use::Presence)).collect();
+        let responses = self.responses.iter().flat_map(|responses| [&responses.a, &responses.b]);
+        wanted.extend(responses.map(|column| (column.clone(), Use::Whole)));
         wanted.extend(scalars.map(|column| (column.clone(), Use::Scalar)));
         wanted.extend(self.weight_columns());
         wanted
@@ -174,7 +187,13 @@ pub(super) fn map(
     }
     let presence = [Role::Prompt, Role::ResponseA, Role::ResponseB, Role::Timestamp];
     let id = mapped.get(&Role::Id).cloned();
+    let responses = mapped.get(&Role::ResponseA).zip(mapped.get(&Role::ResponseB));
     let plan = Plan {
+        responses: responses.map(|(a, b)| Responses {
+            a: a.clone(),
+            b: b.clone(),
+            integers: all_integers(opened, a) && all_integers(opened, b),
+        }),
         covariates,
         label: mapped.get(&Role::Label).cloned(),
         words: spec.labels.clone(),

@@ -335,6 +335,8 @@ pub struct Block {
     /// Each row's probability of having been selected for labelling, or NaN where what is logged is none (missing, not
     /// finite, not in (0, 1]); `None` when not mapped.
     pub inclusions: Option<Vec<f64>>,
+    /// Rows that hold the same response twice; `None` unless both responses are mapped.
+    pub alike: Option<u64>,
     /// When each row was logged; `None` when not mapped.
     pub moments: Option<Vec<Moment>>,
     /// Each row's mechanism; `None` when not mapped.

@@ -3,7 +3,7 @@
 //! Owns: the alphabet of labels, what a valid propensity is, the pair ratio, the one outcome of every row.
 //! Must never: decode, or look at rows outside its batch.
 
-use super::columns::{Plan, Propensity, TargetPropensity, shortened};
+use super::columns::{Plan, Propensity, Responses, TargetPropensity, shortened};
 use super::convert::{self, NumberError};
 use super::fold::Piece;
 use super::{
@@ -116,6 +116,7 @@ pub(super) fn judge(plan: &Plan, extra: &Extra<'_>, piece: &Piece<'_>, skip: &[u
         mechanisms: plan.mechanism.as_ref().map(|column| codes(piece, column)).transpose()?,
         generators: generators(plan, piece, logged.as_ref())?,
         missing: missing(plan, piece)?,
+        alike: plan.responses.as_ref().map(|responses| alike(responses, piece)).transpose()?,
         ..block
     })
 }
@@ -468,4 +469,14 @@ fn missing(plan: &Plan, piece: &Piece<'_>) -> Result<BTreeMap<Role, u64>, Vec<Pr
         Ok((*role, missing))
     };
     plan.presence.iter().map(count).collect()
+}
+
+/// How many rows hold the same response twice, by 64-bit keys (of a million pairs that differ, two share one with
+/// probability 5e-14).
+fn alike(responses: &Responses, piece: &Piece<'_>) -> Result<u64, Vec<Problem>> {
+    let keys = |name: &str| {
+        convert::identities(column(piece, name)?, responses.integers).map_err(|e| unreadable(piece, name, &e))
+    };
+    let (a, b) = (keys(&responses.a)?, keys(&responses.b)?);
+    Ok(a.iter().zip(&b).map(|(a, b)| u64::from(a.is_some() && a == b)).sum())
 }

@@ -55,8 +55,10 @@ pub struct Statistics {
     pub generators: Option<GeneratorCounts>,
     /// Set when a column that the table is kept by holds more than [`MAX_LEVELS`] values: the rest is then meaningless.
     pub overflow: Option<&'static str>,
-    /// Rows that lack a value, for each of the mapped roles prompt, response_a and response_b.
+    /// Rows that lack a value, for each of the mapped roles prompt, response_a, response_b and timestamp.
     pub missing: BTreeMap<Role, u64>,
+    /// Rows read that hold the same response twice; `None` unless both responses are mapped.
+    pub alike: Option<u64>,
 }
 
 /// Rows by the state of their logged g_O.
@@ -249,6 +251,9 @@ impl Statistics {
         for (role, missing) in &block.missing {
             *self.missing.entry(*role).or_default() += missing;
         }
+        if let Some(alike) = block.alike {
+            *self.alike.get_or_insert_default() += alike;
+        }
         self.bound();
     }
 
@@ -376,6 +381,9 @@ impl Statistics {
         self.rows_read += other.rows_read;
         merge_counts(&mut self.excluded, other.excluded);
         merge_counts(&mut self.missing, other.missing);
+        if let Some(alike) = other.alike {
+            *self.alike.get_or_insert_default() += alike;
+        }
         merge_counts(&mut self.unlabelled, other.unlabelled);
         for (levels, cell) in other.cells {
             match self.cells.entry(levels) {

@@ -51,13 +51,15 @@ fn whole(collected: &Collected) -> Option<&'static str> {
     }
     let maps = |role: Role| collected.conditions.columns.contains_key(&role);
     let propensity = maps(Role::Propensity) || maps(Role::LogPropensity);
-    let mapped = [maps(Role::Id), maps(Role::Mechanism), propensity, propensity, maps(Role::Inclusion)];
+    let responses = maps(Role::ResponseA) && maps(Role::ResponseB);
+    let mapped = [maps(Role::Id), maps(Role::Mechanism), propensity, propensity, maps(Role::Inclusion), responses];
     let kept = [
         collected.duplicates.is_some(),
         statistics.mechanisms.is_some(),
         statistics.propensities.is_some(),
         statistics.logged.is_some(),
         statistics.inclusions.is_some(),
+        statistics.alike.is_some(),
     ];
     if mapped != kept {
         return Some("what is counted is not what is mapped");
@@ -103,6 +105,9 @@ fn counted(statistics: &Statistics) -> Option<&'static str> {
     }
     if statistics.missing.values().any(|missing| *missing > statistics.rows_read) {
         return Some("more values are missing than there are rows");
+    }
+    if statistics.alike.is_some_and(|alike| alike > statistics.rows_read) {
+        return Some("more rows hold one response twice than there are");
     }
     None
 }

@@ -28,6 +28,7 @@ pub(super) struct Header {
     logged: Option<HeaderLogged>,
     inclusions: Option<HeaderInclusions>,
     missing: BTreeMap<String, u64>,
+    alike: Option<u64>,
     mechanism_missing: Option<u64>,
     generators: Option<HeaderGenerators>,
     duplicates: Option<HeaderDuplicates>,
@@ -128,6 +129,7 @@ pub(super) fn header(collected: &Collected) -> Header {
             min: (counts.valid > 0).then_some(counts.min),
         }),
         missing: statistics.missing.iter().map(|(role, count)| (role.name().to_owned(), *count)).collect(),
+        alike: statistics.alike,
         mechanism_missing: statistics.mechanisms.as_ref().map(|counts| counts.missing),
         generators: statistics.generators.as_ref().map(|counts| HeaderGenerators {
             rows: counts.rows,
@@ -199,6 +201,7 @@ pub(super) fn from_header(header: Header) -> Result<Collected, String> {
             }),
             overflow: None,
             missing: missing.collect::<Result<_, String>>()?,
+            alike: header.alike,
         },
     })
 }
