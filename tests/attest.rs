@@ -452,6 +452,17 @@ fn endorsements_change_nothing_and_fill_roles() {
     assert_eq!(code, 1, "{said}");
 }
 
+/// The telemetry log with log-probabilities of a reference and of whatever candidates, and an audit document that lists these.
+fn write_candidates(sandbox: &Sandbox, candidates: &str) {
+    let rows = counterweight::simulate::example();
+    let number = |value: f64| ColumnData::Number(vec![Some(value); rows.len()]);
+    let mut columns = columns(&rows);
+    columns.extend([("ra", number(-2.0)), ("rb", number(-2.0)), ("ca", number(-1.0)), ("cb", number(-3.0))]);
+    sandbox.write_log("logs.parquet", &columns);
+    let reference = "reference: {logp_a: ra, logp_b: rb}\ncandidates:";
+    sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{reference}\n{candidates}"));
+}
+
 #[test]
 fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     let sandbox = telemetry();
@@ -460,15 +471,11 @@ fn artifacts_are_subjects_and_are_looked_up_by_name_and_digest() {
     sandbox.write("models/longer/config.json", "{}");
     sandbox.write("models/longer/shards/0.bin", "weights");
     sandbox.write("models/judge.bin", "a model");
-    let rows = counterweight::simulate::example();
-    let number = |value: f64| ColumnData::Number(vec![Some(value); rows.len()]);
-    let mut columns = columns(&rows);
-    columns.extend([("ra", number(-2.0)), ("rb", number(-2.0)), ("ca", number(-1.0)), ("cb", number(-3.0))]);
-    sandbox.write_log("logs.parquet", &columns);
-    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
-                      - {name: longer, role: incumbent, logp_a: ca, logp_b: cb, artifact: models/longer}\n  \
-                      - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: models/judge.bin}\n";
-    sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{candidates}"));
+    write_candidates(
+        &sandbox,
+        "  - {name: longer, role: incumbent, logp_a: ca, logp_b: cb, artifact: models/longer}\n  \
+           - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: models/judge.bin}\n",
+    );
     let output = sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet", "--sign", "team.pem"]);
     let (_, said) = text(&output);
     if output.status.code() == Some(2) {
@@ -514,14 +521,10 @@ fn a_deployed_artifact_is_not_replaced_by_a_copy_elsewhere() {
     keygen(&sandbox, "team", "p256");
     std::fs::create_dir_all(sandbox.path("deploy/hidden")).unwrap();
     sandbox.write("deploy/judge.bin", "a model");
-    let rows = counterweight::simulate::example();
-    let number = |value: f64| ColumnData::Number(vec![Some(value); rows.len()]);
-    let mut columns = columns(&rows);
-    columns.extend([("ra", number(-2.0)), ("rb", number(-2.0)), ("ca", number(-1.0)), ("cb", number(-3.0))]);
-    sandbox.write_log("logs.parquet", &columns);
-    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
-                      - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: deploy/judge.bin}\n";
-    sandbox.write("audit.yaml", format!("{TELEMETRY_AUDIT}\n{candidates}"));
+    write_candidates(
+        &sandbox,
+        "  - {name: judge, role: challenger, logp_a: ca, logp_b: cb, artifact: deploy/judge.bin}\n",
+    );
     audit(&sandbox, &[]);
     assert_eq!(holds(&sandbox, &["--inputs", "."]).0, 0);
     sandbox.write("deploy/judge.bin", "another model");

@@ -405,6 +405,8 @@ fn numbers_that_contradict_each_other_are_refused() {
             lists(t, "months").iter_mut().for_each(|months| months.iter_mut().for_each(|m| *m += 50))
         }),
         ("what is counted is not what is mapped", |t| edit_header(t, |h| h["duplicates"] = Value::Null)),
+        ("what is counted is not what is mapped", |t| edit_header(t, |h| h["alike"] = Value::Null)),
+        ("more rows hold one response twice", |t| edit_header(t, |h| h["alike"] = 9999.into())),
         ("a mechanism, which the log does not carry", |t| edit_header(t, |h| h["mechanism_missing"] = Value::Null)),
         ("what is counted is not what is mapped", |t| edit_header(t, |h| h["propensities"] = Value::Null)),
         ("usable `buckets`", |t| lists(t, "buckets")[0].swap(0, 1)),
@@ -456,6 +458,7 @@ fn extremes_survive_the_file() {
     collected.statistics.rows_read = rows;
     collected.statistics.excluded.clear();
     collected.statistics.propensities = None;
+    collected.statistics.alike = None;
     collected.statistics.mechanisms = None;
     collected.statistics.generators = None;
     collected.statistics.logged = None;
