@@ -5,7 +5,7 @@
 
 use super::pair::disagreements;
 use crate::declare::{Coarsening, Levels};
-use crate::estimate::{Comparisons, Estimate, Evaluation, PolicyColumns, Sample, agreement, margins, mean};
+use crate::estimate::{Comparisons, Estimate, Evaluation, Sample, agreement, margins, mean};
 use crate::numeric::Sum;
 use std::collections::BTreeMap;
 
@@ -70,10 +70,12 @@ pub fn coarsen_all(
 ) -> Result<Vec<Coarsened>, Unfitting> {
     let dropped: Vec<Coarsening> = covariates.iter().cloned().map(Coarsening::Drop).collect();
     let all = if declared.is_empty() { &dropped } else { declared };
+    let scores: Vec<Vec<f64>> =
+        table.policies.iter().map(|policy| agreement(&margins(policy), &table.answers)).collect();
     all.iter()
         .map(|own| {
             let keys = coarser(&table.cells, covariates, own)?;
-            Ok(coarsen(table, evaluation, (&name(own), &keys), min_cell_rows))
+            Ok(coarsen((table, &scores), evaluation, (&name(own), &keys), min_cell_rows))
         })
         .collect()
 }
@@ -130,8 +132,9 @@ fn coarser(cells: &[Levels], covariates: &[String], coarsening: &Coarsening) -> 
     }
 }
 
+/// `scores`: of every policy, each row's agreement with its answer.
 fn coarsen(
-    table: &Comparisons,
+    (table, scores): (&Comparisons, &[Vec<f64>]),
     evaluation: &Evaluation,
     (name, keys): (&str, &[Levels]),
     min_cell_rows: u32,
@@ -149,8 +152,6 @@ fn coarsen(
         clusters: &table.clusters,
         largest_weight: None,
     };
-    let scored = |policy: &PolicyColumns| agreement(&margins(policy), &table.answers);
-    let scores: Vec<Vec<f64>> = table.policies.iter().map(scored).collect();
     let candidates: Vec<Option<Estimate>> = scores.iter().map(|own| mean(&sample, own, (0.0, 1.0))).collect();
     let place = |wanted: &String| table.policies.iter().position(|policy| policy.name == *wanted);
     let pairs: Vec<Option<(usize, usize)>> =
