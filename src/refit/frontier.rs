@@ -200,7 +200,7 @@ pub fn explore(
         return Err(Unfitted::EmptyGrid);
     }
     let mut objectives = vec![Objective::Naive, grid.objective];
-    // Rewards are measured by a weighted fit on one fold, on which the doubly robust objective cannot be cross-fitted.
+    // What rewards are measured by, and worst cases are held against: the weighted objective, whatever the candidate's.
     objectives.push(Objective::Weighted);
     objectives.extend(grid.lambdas.iter().map(|lambda| Objective::WorstCase(*lambda)));
     let models = Models::new((problem.pairs, problem.robust), &grid.settings, &objectives, checkpoint, step)?;
@@ -411,7 +411,7 @@ impl Search<'_> {
                 Objective::DoublyRobust | Objective::WorstCase(_) => WEIGHTED,
                 _ => self.own(),
             };
-            let other = Key { without: all & !without, ..self.key(measured_by, ridge, 0) };
+            let other = Key { without: all & !without, ..self.key(measured_by, ridge, self.models.unclipped()) };
             let measure = self.models.get(other)?.clone();
             for (prompt, _) in menu.prompts.iter().zip(&fold_of).filter(|(_, own)| **own == fold) {
                 for response in prompt.clone() {
