@@ -11,8 +11,8 @@ use counterweight::numeric::{
     Logistic, WorstCase, collapse, fit_logistic, fit_worst_case, sigmoid, softplus, worst_mean,
 };
 use counterweight::refit::{
-    Artefact, Cap, Grid, Model, Network, Objective, Pairs, Problem, Robust, Select, Settings, Training, explore,
-    loss_and_gradient, train, value,
+    Artefact, Cap, Grid, Model, Network, Objective, Pairs, Problem, Robust, Select, Settings, Training, Untrained,
+    explore, loss_and_gradient, problem_digest, train, value,
 };
 use counterweight::report::Report;
 use counterweight::sensitivity::{Box, Row, marginal_bounds};
@@ -570,6 +570,40 @@ fn named_columns_of_a_csv_file_are_features() {
     }
     let output = sandbox.run(&["score", "named/refit-1.safetensors", "log.ndjson", "--out", "t.parquet"]);
     assert_eq!(output.status.code(), Some(2));
+/// A checkpoint is taken up for the same problem alone: another regime, other cells, another outcome model or other responses are another.
+#[test]
+fn everything_that_a_doubly_robust_fit_depends_on_is_in_its_digest() {
+    let own = world(7, false);
+    let grid = grid(Model::Tilt, Objective::DoublyRobust);
+    let digest = |robust: &Robust| {
+        let problem = Problem { pairs: &own.pairs, menu: None, incumbent: None, robust: Some(robust) };
+        problem_digest(&problem, &grid)
+    };
+    let listed = |change: &dyn Fn(&mut Comparisons)| {
+        let mut table = own.table.clone();
+        change(&mut table);
+        digest(&Robust::listed(&table, &own.responses).unwrap())
+    };
+    let same = listed(&|_| ());
+    assert_eq!(same, listed(&|_| ()));
+    let mut all = vec![
+        same,
+        listed(&|table| table.factors = vec![1.0, 1.0]),
+        listed(&|table| table.cell.iter_mut().for_each(|cell| *cell = 1 - *cell)),
+        // One cell more is another outcome model.
+        listed(&|table| table.cells.push(vec!["one more".to_owned()])),
+        // The same pairs over rows of other prompts.
+        listed(&|table| {
+            table.response_a.iter_mut().chain(&mut table.response_b).for_each(|rows| rows.reverse());
+        }),
+        digest(&own.known(1.0)),
+        digest(&own.known(-1.0)),
+    ];
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 7);
+}
+
     assert!(text(&output).1.contains("length_a"), "{:?}", text(&output));
 }
 

@@ -171,8 +171,10 @@ pub fn problem_digest(problem: &Problem<'_>, grid: &Grid) -> String {
         format!("{:?} {:?} {:?} {} {}", grid.settings, grid.objective, grid.lambdas, pairs.width, pairs.cluster_count);
     let clusters: Vec<f64> = pairs.clusters.iter().map(|cluster| f64::from(*cluster)).collect();
     let (a, b) = pairs.sides.as_ref().map_or((&[][..], &[][..]), |(a, b)| (a, b));
-    let robust = robust.map_or(&[][..], |robust| &robust.differences);
-    digest(&[&pairs.differences, &pairs.labels, &pairs.weights, &clusters, a, b, robust], &words)
+    let robust = robust.map_or_else(Vec::new, Robust::numbers);
+    let own = [&pairs.differences, &pairs.labels, &pairs.weights, &clusters[..], a, b];
+    let all: Vec<&[f64]> = own.into_iter().chain(robust.iter().map(|numbers| &**numbers)).collect();
+    digest(&all, &words)
 }
 
 /// How many fits [`explore`] makes, at most.

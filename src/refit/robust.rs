@@ -8,6 +8,7 @@ use crate::declare::{Pairs as PairRule, Regime};
 use crate::estimate::{Comparisons, Outcomes, locate};
 use crate::logs::Responses;
 use crate::numeric::{Sum, sigmoid};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -142,6 +143,29 @@ impl Robust {
     /// The same pairs with an outcome model that is given: the coefficients of the features by cell.
     pub fn with_outcomes(self, utilities: Vec<Vec<f64>>) -> Robust {
         Robust { model: Model::Given(utilities), ..self }
+    }
+
+    /// Everything that a fit takes from here, as numbers: what tells one problem's fits from another's.
+    #[expect(clippy::cast_precision_loss, reason = "counts and places below 2^53 are exact")]
+    pub(super) fn numbers(&self) -> Vec<Cow<'_, [f64]>> {
+        let counts = |counts: &mut dyn Iterator<Item = usize>| Cow::Owned(counts.map(|count| count as f64).collect());
+        let mut all: Vec<Cow<'_, [f64]>> = vec![
+            (&self.differences).into(),
+            (&self.factors).into(),
+            Cow::Owned(self.cells.iter().map(|cell| f64::from(*cell)).collect()),
+            counts(&mut self.prompt_of_row.iter().copied()),
+            counts(&mut self.prompts.iter().flat_map(|own| [own.start, own.end])),
+            counts(&mut [self.width, usize::from(matches!(self.model, Model::Given(_)))].into_iter()),
+        ];
+        match &self.model {
+            Model::Given(utilities) => all.extend(utilities.iter().map(Cow::from)),
+            Model::Fitted(outcomes) => {
+                let (numbers, shape) = outcomes.numbers();
+                all.extend(numbers.map(Cow::from));
+                all.push(counts(&mut shape.into_iter()));
+            }
+        }
+        all
     }
 
     /// The cells' coefficients from the labels of the rows that are not `excluded`.
