@@ -785,6 +785,49 @@ fn wide_products_do_not_depend_on_threads() {
     }
     let fit = "hidden: 32, steps: 4, features: {text: ngrams, size: 200}";
     let sandbox = documents("log.ndjson", lines, fit);
+/// Lists of several columns are laid end to end: where one is longer and the next is shorter, numbers would be taken for one another.
+#[test]
+fn lists_of_several_columns_keep_their_widths() {
+    let of = |change: &dyn Fn(usize, [String; 4]) -> [String; 4]| {
+        let mut lines = String::new();
+        for (row, user, label, [a0, a1, b0, b1]) in drawn() {
+            let lists = [format!("[{a0},{a1}]"), "[3]".to_owned(), format!("[{b0},{b1}]"), "[3]".to_owned()];
+            let [a, a_more, b, b_more] = change(row, lists);
+            lines.push_str(&format!(
+                "{{\"prompt_id\":\"p{}\",\"user\":\"{user}\",\"label\":\"{label}\",\"x_a\":{a},\"y_a\":{a_more},\"x_b\":{b},\"y_b\":{b_more}}}\n",
+                row % 60
+            ));
+        }
+        let sandbox = documents("log.ndjson", lines, "features: {a: [x_a, y_a], b: [x_b, y_b]}");
+        let output = sandbox.run(&[&RUN[..], &["--out", "report"]].concat());
+        (output.status.code(), text(&output).1, sandbox)
+    };
+    let (code, error, whole) = of(&|_, lists| lists);
+    assert!(code.is_some_and(|code| code < 2), "{error}");
+    let score = |log: &str| whole.run(&["score", "report/refit-1.safetensors", log, "--out", "s.parquet"]);
+    assert_eq!(score("log.ndjson").status.code(), Some(0));
+    let moved = |[_, _, b, b_more]: [String; 4]| ["[1]".to_owned(), "[2,3]".to_owned(), b, b_more];
+    // In one row of one side, in every row of one side, and in both sides of one row.
+    let one: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|row, lists| if row == 500 { moved(lists) } else { lists };
+    let side: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|_, lists| moved(lists);
+    let both: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|row, lists| {
+        let short = || ["[1]".to_owned(), "[2,3]".to_owned()];
+        let ([a, a_more], [b, b_more]) = (short(), short());
+        if row == 500 { [a, a_more, b, b_more] } else { lists }
+    };
+    for change in [one, side, both] {
+        let (code, error, sandbox) = of(change);
+        assert!(code == Some(2) && error.contains("equally many"), "{error}");
+        whole.write("other.ndjson", sandbox.read("log.ndjson"));
+        let output = score("other.ndjson");
+        assert!(
+            output.status.code() == Some(2) && text(&output).1.contains("different numbers"),
+            "{:?}",
+            text(&output)
+        );
+    }
+}
+
     sandbox.write("audit.yaml", audit("log.ndjson", fit).replace("model: tilt", "model: mlp"));
     sandbox.write("policy.yaml", POLICY.replace("[none, 2]", "[none]").replace("[1, 10]", "[1]"));
     for threads in ["1", "2"] {

@@ -344,7 +344,9 @@ struct Part {
     comparisons: Comparisons,
     /// By column.
     keys: BTreeMap<String, Vec<Option<u64>>>,
-    /// Rows whose features are not as many as those of the first.
+    /// By column of features, how many numbers it holds: the same for both responses in every row.
+    widths: Vec<usize>,
+    /// Whether some row has another number of them.
     ragged: bool,
 }
 
@@ -365,7 +367,7 @@ impl Part {
             policies: plan.candidates.iter().map(policy).collect(),
             ..Comparisons::default()
         };
-        Part { comparisons, keys: BTreeMap::new(), ragged: false }
+        Part { comparisons, keys: BTreeMap::new(), widths: Vec::new(), ragged: false }
     }
 
     fn add(&mut self, block: &Block, plan: &Plan<'_>, factors: &HashMap<&Levels, (u32, f64)>) {
@@ -450,15 +452,17 @@ impl Part {
         let (Some(own), Some(columns)) = (&mut self.comparisons.features, &plan.features) else { return };
         for row in rows {
             for (names, into) in [(&columns.a, &mut own.a), (&columns.b, &mut own.b)] {
-                let before = into.len();
-                for lists in names.iter().filter_map(|name| block.lists.get(name)) {
-                    into.extend_from_slice(Lists::row(lists, *row));
+                let lists = names.iter().map(|name| block.lists.get(name).map_or(&[][..], |lists| lists.row(*row)));
+                if self.widths.is_empty() {
+                    self.widths = lists.clone().map(<[f64]>::len).collect();
+                    own.width = self.widths.iter().sum();
                 }
-                let width = into.len() - before;
-                if own.width == 0 {
-                    own.width = width;
+                // Column by column: where one list is longer and the next one shorter, numbers would change their places.
+                self.ragged |= names.len() != self.widths.len();
+                for (list, width) in lists.zip(&self.widths) {
+                    self.ragged |= list.is_empty() || list.len() != *width;
+                    into.extend_from_slice(list);
                 }
-                self.ragged |= width != own.width || width == 0;
             }
         }
     }
@@ -481,8 +485,11 @@ impl Part {
         }
         self.ragged |= other.ragged;
         if let (Some(own), Some(more)) = (&mut own.features, more.features) {
-            self.ragged |= own.width != 0 && more.width != 0 && own.width != more.width;
-            own.width = own.width.max(more.width);
+            if self.widths.is_empty() {
+                (self.widths, own.width) = (other.widths, more.width);
+            } else {
+                self.ragged |= !other.widths.is_empty() && self.widths != other.widths;
+            }
             own.a.extend(more.a);
             own.b.extend(more.b);
         }
@@ -496,7 +503,7 @@ impl Part {
 
     fn finish(self, plan: &Plan<'_>, weights: &Weights, file: &str) -> Result<Comparisons, Problems> {
         if self.ragged {
-            let message = "the features of the two responses are not equally many in every row";
+            let message = "the features of the two responses are not equally many in every row, column by column";
             let help = "log a list of the same features, in the same order, for both responses of every labelled row";
             return Err(one_problem(file, message, help));
         }
