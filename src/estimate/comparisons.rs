@@ -8,7 +8,7 @@
 //! are put together.
 
 use crate::declare::{Audit, Candidate, Features, Levels, LogProbabilities, Problem, Problems, Role};
-use crate::logs::{self, Block, Codes, Label, Lists, Log, Moment, Month, Outcome, Progress, Request, Responses};
+use crate::logs::{self, Block, Codes, Label, Log, Moment, Month, Outcome, Progress, Request, Responses};
 use crate::statistics::groups::Context;
 use crate::weights::Weights;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -414,6 +414,12 @@ impl Part {
             rows.iter().map(|row| of.codes.get(*row).copied().unwrap_or(Codes::MISSING)).collect()
         };
         own.add((&codes(a), &a.values), (&codes(b), &b.values));
+        self.drop_many_generators();
+    }
+
+    /// A column of ever new names is none of generators: what is held of it is dropped as soon as that shows.
+    fn drop_many_generators(&mut self) {
+        self.comparisons.generators.take_if(|own| own.names.len() > MAX_GENERATORS);
     }
 
     fn add_row(&mut self, block: &Block, row: usize, (cell, factor): (u32, f64), answer: Answer) {
@@ -493,9 +499,12 @@ impl Part {
             own.a.extend(more.a);
             own.b.extend(more.b);
         }
-        if let (Some(own), Some(more)) = (&mut own.generators, more.generators) {
-            own.add((&more.a, &more.names), (&more.b, &more.names));
+        match (&mut own.generators, more.generators) {
+            (Some(own), Some(more)) => own.add((&more.a, &more.names), (&more.b, &more.names)),
+            // One part had too many.
+            (own, _) => *own = None,
         }
+        self.drop_many_generators();
         for (column, keys) in other.keys {
             self.keys.entry(column).or_default().extend(keys);
         }
@@ -508,9 +517,7 @@ impl Part {
             return Err(one_problem(file, message, help));
         }
         let clusters = |name: &str, column: &String| dense(name, self.keys.get(column).map_or(&[][..], Vec::as_slice));
-        let few = |own: &Generators| own.names.len() <= MAX_GENERATORS;
         Ok(Comparisons {
-            generators: self.comparisons.generators.filter(few),
             cells: weights.cells.keys().cloned().collect(),
             p_target: weights.cells.values().map(|cell| cell.p_target).collect(),
             clusters: plan.clusters.iter().map(|(name, column)| clusters(name, column)).collect(),
