@@ -319,9 +319,10 @@ impl<'a> Models<'a> {
                 self.outcomes.insert(left_out, utilities);
             }
         }
-        let none = Vec::new();
-        let of_row = |row: usize| self.outcomes.get(&(without | (1 << self.folds[row]))).unwrap_or(&none);
-        let (mut masses, mut pulls) = robust.target(&used, &|row| of_row(row).clone());
+        let of_row = |row: usize| {
+            self.outcomes.get(&(without | (1 << self.folds[row]))).map_or(&[][..], |utilities| utilities.as_slice())
+        };
+        let (mut masses, mut pulls) = robust.target(&used, &of_row);
         let width = self.pairs.width;
         for (row, weight) in weights.iter().enumerate() {
             let own = &self.pairs.differences[row * width..(row + 1) * width];

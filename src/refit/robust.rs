@@ -185,7 +185,11 @@ impl Robust {
     /// The weight and the pull (weight x q) of every pair of the target, where `used` rows stand for the prompts and cells of
     /// the target. Pairs of a prompt share what its rows weigh. Summed, the weights are the number of used rows.
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-    pub(super) fn target(&self, used: &[bool], utilities_of: &dyn Fn(usize) -> Vec<Vec<f64>>) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn target<'a>(
+        &self,
+        used: &[bool],
+        utilities_of: &dyn Fn(usize) -> &'a [Vec<f64>],
+    ) -> (Vec<f64>, Vec<f64>) {
         let mut masses: BTreeMap<(usize, u32), (usize, Sum)> = BTreeMap::new();
         let mut total = Sum::default();
         for (row, prompt) in self.prompt_of_row.iter().enumerate().filter(|(row, _)| used[*row]) {
@@ -199,8 +203,7 @@ impl Robust {
         for ((prompt, cell), (row, mass)) in masses {
             let own = self.prompts[prompt].clone();
             let share = scale * mass.value() / own.len().max(1) as f64;
-            let utilities = utilities_of(row);
-            let Some(utility) = utilities.get(cell as usize) else { continue };
+            let Some(utility) = utilities_of(row).get(cell as usize) else { continue };
             for pair in own {
                 let q = sigmoid(inner(utility, &self.differences[pair * self.width..(pair + 1) * self.width]));
                 weights[pair] += share;
