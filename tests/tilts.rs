@@ -90,6 +90,22 @@ fn a_worst_case_fit_is_the_optimum_and_says_how_near() {
     }
 }
 
+/// Rows that separate beside rows that nothing tells apart, and no ridge: no coefficients reach the infimum, and a bound that comes from
+/// a fit that ran away proves nothing.
+#[test]
+fn a_bound_from_a_fit_that_ran_away_proves_nothing() {
+    let (mut features, mut labels) = (vec![1.0; 40], vec![1.0; 40]);
+    for label in [0.0, 1.0] {
+        features.extend([0.0; 10]);
+        labels.extend([label; 10]);
+    }
+    let rows = (features, labels, vec![1.0; 60]);
+    let without = fit_worst_case(&worst_case(&rows, 1, 0.0, 1.5), None).unwrap();
+    assert!(!without.converged && without.gap > 1e-3, "{without:?}");
+    let with = fit_worst_case(&worst_case(&rows, 1, 1.0, 1.5), None).unwrap();
+    assert!(with.converged && with.gap < 1e-3, "{with:?}");
+}
+
 #[test]
 fn the_worst_case_collapses_to_the_reference_where_it_is_said() {
     // One feature has two directions: Lambda^2 is the ratio of the pulls one way to those the other way.
