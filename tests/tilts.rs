@@ -201,6 +201,34 @@ fn worst_case_refits_secure_more_the_more_is_in_doubt_until_they_are_the_referen
     assert!(curve.points.iter().all(|point| point.converged));
 }
 
+/// What is called unclipped is: the policy's caps do not enter the worst cases, nor what a reward is measured by.
+#[test]
+fn worst_cases_are_unclipped_whatever_the_policy_caps() {
+    let pairs = pairs(5);
+    let menu = counterweight::refit::Menu {
+        features: (0..80 * 3 * 2_u32).map(|at| f64::from(at * 37 % 101) / 50.0 - 1.0).collect(),
+        ln_reference: vec![(1.0f64 / 3.0).ln(); 240],
+        prompts: (0..80).map(|prompt| prompt * 3..prompt * 3 + 3).collect(),
+        prompt_of_row: pairs.clusters.clone(),
+    };
+    let own = Grid { lambdas: vec![1.0, 1.05], ..grid(Model::Tilt, Objective::WorstCase(1.1)) };
+    let capped = Settings { caps: vec![Cap { text: "0.5".to_owned(), limit: 0.5 }], ..own.settings.clone() };
+    let capped = Grid { settings: capped, ..own.clone() };
+    let problem = Problem { pairs: &pairs, menu: Some(&menu), incumbent: None, robust: None };
+    let of = |grid: &Grid| {
+        let calls = std::cell::Cell::new(0);
+        let frontier = explore(&problem, grid, None, &|| calls.set(calls.get() + 1)).unwrap();
+        assert!(calls.get() <= counterweight::refit::fits(grid), "{}", calls.get());
+        frontier
+    };
+    let (unclipped, clipped) = (of(&own), of(&capped));
+    assert_eq!(clipped.worst_case, unclipped.worst_case);
+    let naive = |frontier: &counterweight::refit::Frontier| frontier.points[0].reward;
+    assert!(naive(&unclipped).is_some() && naive(&clipped) == naive(&unclipped));
+    // The candidate's own points are clipped.
+    assert_ne!(clipped.points[1].preference_accuracy, unclipped.points[1].preference_accuracy);
+}
+
 // ---- Networks ----
 
 fn training<'a>(pairs: &'a Pairs, weights: &'a [f64]) -> Training<'a> {

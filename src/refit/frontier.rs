@@ -1,7 +1,7 @@
 //! The frontier: every cap, temperature and objective, cross-fitted, and the point that the declared rule takes.
 
-use super::checkpoint::{Checkpoint, digest};
-use super::models::{Cap, Fitted, Key, Model, Models, Pairs, Settings, Unfitted};
+use super::checkpoint::{self, Checkpoint, digest};
+use super::models::{Cap, Fitted, Key, Model, Models, Pairs, Settings, Unfitted, unclipped};
 use super::objective::{Objective, loss};
 use super::robust::Robust;
 use super::welfare::{Menu, OnPrompts, on_prompts};
@@ -181,8 +181,9 @@ pub fn problem_digest(problem: &Problem<'_>, grid: &Grid) -> String {
 pub fn fits(grid: &Grid) -> usize {
     let (folds, ridges, caps) = (grid.settings.folds, grid.settings.ridges.len(), grid.settings.caps.len());
     let held_out = folds + folds * folds.saturating_sub(1) / 2;
-    let curve =
-        if matches!(grid.objective, Objective::WorstCase(_)) { (grid.lambdas.len() + 1) * (folds + 1) } else { 0 };
+    // The weighted re-fit and each Lambda beyond the declared one, which has a fit of its own where every declared cap clips.
+    let curves = grid.lambdas.len() + 1 + usize::from(unclipped(&grid.settings) > 0);
+    let curve = if matches!(grid.objective, Objective::WorstCase(_)) { curves * (folds + 1) } else { 0 };
     ridges * held_out + caps * held_out.saturating_mul(ridges.min(folds)) + 2 * folds + caps + curve
 }
 

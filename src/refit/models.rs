@@ -144,7 +144,7 @@ pub(super) struct Key {
     pub(super) ridge: usize,
     /// Folds that were left out, one bit each.
     pub(super) without: u32,
-    /// Place in the order of falling caps.
+    /// Place in the order of falling caps; see [`Models::unclipped`].
     pub(super) cap: usize,
 }
 
@@ -242,12 +242,19 @@ impl<'a> Models<'a> {
         for cap in 0..=key.cap {
             let key = Key { cap, ..key };
             if !self.fitted.contains_key(&key) {
-                let start = cap.checked_sub(1).and_then(|above| self.fitted.get(&Key { cap: above, ..key }));
+                let above = cap.checked_sub(1).filter(|_| cap > first);
+                let start = above.and_then(|above| self.fitted.get(&Key { cap: above, ..key }));
                 let start = start.map(|model| model.coefficients.clone());
                 let fitted = self.fit(key, start.as_deref())?;
                 if let Some(checkpoint) = &mut self.checkpoint {
                     checkpoint.keep(key, &fitted).map_err(|error| Unfitted::Checkpoint(error.to_string()))?;
                 }
+    /// The place of the cap that clips nothing: the highest one's where that is infinite, else one of its own, which the policy
+    /// does not declare.
+    pub(super) fn unclipped(&self) -> usize {
+        unclipped(self.settings)
+    }
+
                 self.fitted.insert(key, fitted);
                 (self.step)();
             }
@@ -257,7 +264,7 @@ impl<'a> Models<'a> {
 
     fn fit(&mut self, key: Key, start: Option<&[f64]>) -> Result<Fitted, Unfitted> {
         let objective = self.objectives[key.objective];
-        let limit = self.settings.caps[self.falling[key.cap]].limit;
+        let limit = self.falling.get(key.cap).map_or(f64::INFINITY, |at| self.settings.caps[*at].limit);
         let weights = self.weights(objective, limit, key.without);
         let ridge = self.settings.ridges[key.ridge];
         let (pairs, width) = (self.pairs, self.pairs.width);
@@ -409,3 +416,8 @@ fn root_mean_squares(pairs: &Pairs) -> Vec<f64> {
     let root = |sum: Sum| (sum.value() / pairs.labels.len().max(1) as f64).sqrt();
     sums.into_iter().map(root).map(|scale| if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }).collect()
 }
+/// See [`Models::unclipped`].
+pub(super) fn unclipped(settings: &Settings) -> usize {
+    if settings.caps.iter().any(|cap| cap.limit.is_infinite()) { 0 } else { settings.caps.len() }
+}
+
