@@ -68,7 +68,7 @@ pub struct Point {
     pub log_loss: Estimate,
     /// Kish's effective sample size of the clipped weights.
     pub n_eff: f64,
-    /// Whether every fold's fit reached its minimum.
+    /// Whether every fold's fit reached its minimum; see [`Fitted`].
     pub converged: bool,
     /// Whether a fold's fit separates its rows.
     pub separated: bool,
@@ -207,6 +207,11 @@ pub fn explore(
     objectives.push(Objective::Weighted);
     objectives.extend(grid.lambdas.iter().map(|lambda| Objective::WorstCase(*lambda)));
     let models = Models::new((problem.pairs, problem.robust), &grid.settings, &objectives, checkpoint, step)?;
+    // With a checkpoint or without: what can be fitted must not hang on where fits are kept.
+    let (parameters, fits) = (grid.settings.model.parameters(problem.pairs.width), fits(grid));
+    if !checkpoint::holds(parameters, fits) {
+        return Err(Unfitted::TooLarge { parameters, fits });
+    }
     let mut search = Search { problem: *problem, grid, models };
     let ridge = search.best_ridge(None)?;
     let curves = search.curves(ridge)?;
@@ -409,10 +414,10 @@ impl Search<'_> {
         for fold in 0..self.grid.settings.folds {
             let without = 1 << fold;
             let tilt = self.models.get(Key { without, ..self.key(curve.objective, ridge, curve.cap) })?.clone();
-            // A naive candidate's reward is a target quantity too, and is measured with weights wherever there are any.
+            // Every reward is a target quantity, whatever the objective of the candidate that it stands beside.
             let measured_by = match self.grid.objective {
-                Objective::DoublyRobust | Objective::WorstCase(_) => WEIGHTED,
-                _ => self.own(),
+                Objective::Weighted => self.own(),
+                _ => WEIGHTED,
             };
             let other = Key { without: all & !without, ..self.key(measured_by, ridge, self.models.unclipped()) };
             let measure = self.models.get(other)?.clone();

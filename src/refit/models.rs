@@ -1,6 +1,6 @@
 //! Tilts fitted on parts of the log: every one once.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, MAX_BYTES};
 use super::mlp::{self, Network, Training, Untrained};
 use super::{NotRobust, Objective, Robust, folds};
 use crate::numeric::{Logistic, Sum, Unfit, WorstCase, fit_logistic, fit_worst_case, linear_scores};
@@ -100,6 +100,17 @@ pub enum Unfitted {
         /// Clusters there are.
         clusters: usize,
     },
+    /// More than is kept of a run that is cut off.
+    #[error(
+        "{parameters} parameters in each of {fits} fits are more than a checkpoint holds, {MAX_BYTES} bytes: use fewer hidden units or \
+         features, or fewer caps or ridges"
+    )]
+    TooLarge {
+        /// Parameters of the model.
+        parameters: usize,
+        /// Fits of the grid.
+        fits: usize,
+    },
     /// Nothing to fit.
     #[error("there is no cap, no temperature or no ridge to try")]
     EmptyGrid,
@@ -178,7 +189,7 @@ impl<'a> Models<'a> {
         (pairs, robust): (&'a Pairs, Option<&'a Robust>),
         settings: &'a Settings,
         objectives: &'a [Objective],
-        checkpoint: Option<&'a mut Checkpoint>,
+        mut checkpoint: Option<&'a mut Checkpoint>,
         step: &'a dyn Fn(),
     ) -> Result<Models<'a>, Unfitted> {
         if settings.caps.is_empty() || settings.ridges.is_empty() || objectives.is_empty() {
@@ -215,8 +226,8 @@ impl<'a> Models<'a> {
         let mut falling: Vec<usize> = (0..settings.caps.len()).collect();
         falling.sort_by(|a, b| settings.caps[*b].limit.total_cmp(&settings.caps[*a].limit));
         let fitted = checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.fitted(settings.model.parameters(pairs.width)))
+            .as_mut()
+            .map(|checkpoint| checkpoint.take(settings.model.parameters(pairs.width)))
             .unwrap_or_default();
         Ok(Models {
             pairs,
