@@ -1046,6 +1046,41 @@ fn the_example_runs_and_its_policies_are_better_by_the_truth() {
     assert_eq!(report.refits.len(), 3);
     assert!(report.refits.iter().all(|refit| refit.problem.is_none()), "{:?}", report.refits);
     assert!(report.frontier.iter().all(|point| point.kl_se.is_some_and(|se| se > 0.0) && point.reward_se.is_some()));
+/// Tables and figures of the section are counted through, and the worst cases say which Lambda is the declared one.
+#[test]
+fn tables_are_counted_through_and_the_declared_lambda_is_marked() {
+    let sandbox = documents("log.csv", csv(), NAMED);
+    let one = audit("log.csv", NAMED);
+    let another = format!(
+        "  - {{name: doubted, role: challenger, fit: {{model: tilt, folds: 4, seed: 3, objective: worst_case, lambda: 1.1, {NAMED}}}}}\n"
+    );
+    sandbox.write("audit.yaml", format!("{one}{another}{}", another.replace("doubted", "again").replace("1.1", "1.3")));
+    ran(&sandbox, &[&RUN[..], &["--out", "report"]].concat());
+    for (file, mark) in [("report.md", "**Table "), ("report.html", "Figure ")] {
+        let whole = String::from_utf8(sandbox.read(&format!("report/{file}"))).unwrap();
+        let from = if mark == "**Table " { whole.find("### refit: ") } else { whole.find("<h3>refit: ") };
+        let section = &whole[from.unwrap()..];
+        let first = &section[section.find(mark).unwrap() + mark.len()..];
+        let own = first.split('.').next().unwrap();
+        let numbers: Vec<usize> = section
+            .match_indices(&format!("{mark}{own}."))
+            .map(|(at, found)| {
+                let rest = &section[at + found.len()..];
+                rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+            })
+            .collect();
+        assert!(numbers.len() > 4, "{file}: {numbers:?}");
+        assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "{file}");
+    }
+    let markdown = String::from_utf8(sandbox.read("report/report.md")).unwrap();
+    let declared: Vec<&str> =
+        markdown.lines().filter(|line| line.starts_with("| 1.") && line.ends_with("declared |")).collect();
+    assert!(
+        declared.len() == 2 && declared[0].starts_with("| 1.1") && declared[1].starts_with("| 1.3"),
+        "{declared:?}"
+    );
+}
+
     assert!(report.refits[2].frontier.as_ref().unwrap().worst_case.as_ref().unwrap().collapse.is_some());
     // The unweighted re-fit of the same log.
     let audit = std::fs::read_to_string(root.join("audit.yaml")).unwrap();
