@@ -56,11 +56,11 @@ impl Model {
         }
     }
 
-    /// r of a response with these (standardised) features.
-    pub fn value(self, parameters: &[f64], features: &[f64]) -> f64 {
+    /// r of a response with these (standardised) features, as many as the parameters are for.
+    pub(super) fn value(self, parameters: &[f64], features: &[f64]) -> f64 {
         match self {
             Model::Tilt => parameters.iter().zip(features).map(|(u, x)| u * x).sum(),
-            Model::Mlp(network) => mlp::value(parameters, network.hidden, features),
+            Model::Mlp(network) => mlp::reward(parameters, network.hidden, features),
         }
     }
 }
@@ -140,7 +140,8 @@ pub struct Fitted {
     /// Its parameters over standardised features; for a linear one r = sum_j u_j phi_j / scale_j.
     pub coefficients: Vec<f64>,
     /// Whether the fit reached its minimum: the gradient is zero to f64's precision, or (worst case) the optimum is certified to
-    /// a thousandth of a nat. A network has no such proof; it counts if its loss is below that of no reward.
+    /// a thousandth of a nat. A network counts if what its training still follows is no more than the rows' own noise, and its
+    /// loss is below that of no reward: a minimum that may be one of several, to within what the rows can tell.
     pub converged: bool,
     /// Whether every row that was fitted on lies on its label's side.
     pub separated: bool,
@@ -247,10 +248,18 @@ impl<'a> Models<'a> {
         })
     }
 
+    /// The place of the cap that clips nothing: the highest one's where that is infinite, else one of its own, which the policy
+    /// does not declare.
+    pub(super) fn unclipped(&self) -> usize {
+        unclipped(self.settings)
+    }
+
     /// The tilt under this key. A lower cap starts from the next higher one, whichever was asked for first: what is fitted
     /// depends on the key alone.
     pub(super) fn get(&mut self, key: Key) -> Result<&Fitted, Unfitted> {
-        for cap in 0..=key.cap {
+        // Nothing that is declared starts from what is not, nor the other way round.
+        let first = if key.cap < self.falling.len() { 0 } else { key.cap };
+        for cap in first..=key.cap {
             let key = Key { cap, ..key };
             if !self.fitted.contains_key(&key) {
                 let above = cap.checked_sub(1).filter(|_| cap > first);
@@ -260,12 +269,6 @@ impl<'a> Models<'a> {
                 if let Some(checkpoint) = &mut self.checkpoint {
                     checkpoint.keep(key, &fitted).map_err(|error| Unfitted::Checkpoint(error.to_string()))?;
                 }
-    /// The place of the cap that clips nothing: the highest one's where that is infinite, else one of its own, which the policy
-    /// does not declare.
-    pub(super) fn unclipped(&self) -> usize {
-        unclipped(self.settings)
-    }
-
                 self.fitted.insert(key, fitted);
                 (self.step)();
             }
@@ -305,7 +308,7 @@ impl<'a> Models<'a> {
         // The same start and order everywhere on the grid: points differ by their data, not by their luck.
         let seed = self.settings.seed;
         let training = Training { a, b, width: self.pairs.width, weights, labels: &labels, ridge, seed };
-        let coefficients = mlp::train(&training, network)?;
+        let mlp::Trained { parameters: coefficients, gradient } = mlp::train(&training, network)?;
         let scores = self.scores_of(&coefficients);
         let losses = scores.iter().zip(&labels).map(|(z, y)| super::loss(*z, *y));
         let (mut loss, mut nothing) = (Sum::default(), Sum::default());
@@ -315,7 +318,8 @@ impl<'a> Models<'a> {
         });
         let mut sides = scores.iter().zip(&labels).zip(weights).filter(|(_, w)| **w > 0.0);
         let separated = sides.all(|((z, y), _)| (y - 0.5) * z > 0.0);
-        Ok(Fitted { coefficients, converged: loss.value() <= nothing.value(), separated })
+        let converged = gradient <= mlp::AS_NOISE && loss.value() <= nothing.value();
+        Ok(Fitted { coefficients, converged, separated })
     }
 
     /// The minimum of mean over the target of \[softplus(z) - q z\] + mean over the log of w (q - y) z (Lemma 2026, section 6): rows
@@ -416,6 +420,11 @@ impl<'a> Models<'a> {
     }
 }
 
+/// See [`Models::unclipped`].
+pub(super) fn unclipped(settings: &Settings) -> usize {
+    if settings.caps.iter().any(|cap| cap.limit.is_infinite()) { 0 } else { settings.caps.len() }
+}
+
 /// The root mean square of each difference over the rows; 1 where it is 0. It has no centre to take off: a constant cancels
 /// in a difference.
 #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
@@ -427,8 +436,3 @@ fn root_mean_squares(pairs: &Pairs) -> Vec<f64> {
     let root = |sum: Sum| (sum.value() / pairs.labels.len().max(1) as f64).sqrt();
     sums.into_iter().map(root).map(|scale| if scale > 0.0 && scale.is_finite() { scale } else { 1.0 }).collect()
 }
-/// See [`Models::unclipped`].
-pub(super) fn unclipped(settings: &Settings) -> usize {
-    if settings.caps.iter().any(|cap| cap.limit.is_infinite()) { 0 } else { settings.caps.len() }
-}
-
