@@ -310,6 +310,26 @@ fn a_run_that_was_cut_off_goes_on_and_ends_in_the_same_bytes() {
     assert_eq!(std::fs::read(&path).unwrap(), b"my thesis");
 }
 
+/// The unweighted re-fit is a row of every candidate's table: one policy has one reward at one ridge, whichever candidate it stands
+/// beside, and it is measured under the target.
+#[test]
+fn the_same_policy_has_the_same_reward_in_every_table() {
+    let (pairs, menu) = drawn(3);
+    let of = |objective: Objective| {
+        let settings = Settings { ridges: vec![1.0], ..grid().settings };
+        let frontier = explored(&pairs, Some(&menu), &Grid { settings, objective, ..grid() });
+        let naive = frontier.points.into_iter().filter(|point| point.objective == Objective::Naive);
+        naive.map(|point| (point.kl, point.reward, point.reward_error)).collect::<Vec<_>>()
+    };
+    let expected = of(Objective::Weighted);
+    assert!(expected.len() == 3 && expected.iter().all(|(_, reward, _)| reward.is_some()));
+    for objective in
+        [Objective::Naive, Objective::Conservative(0.2), Objective::Robust(0.1), Objective::WorstCase(1.05)]
+    {
+        assert_eq!(of(objective), expected, "{}", objective.name());
+    }
+}
+
 #[test]
 fn what_cannot_be_explored_is_said() {
     let (pairs, _) = drawn(4);

@@ -11,10 +11,10 @@ use counterweight::numeric::{
     Logistic, WorstCase, collapse, fit_logistic, fit_worst_case, sigmoid, softplus, worst_mean,
 };
 use counterweight::refit::{
-    Artefact, Cap, Grid, Model, Network, Objective, Pairs, Problem, Robust, Select, Settings, Training, explore,
-    loss_and_gradient, train, value,
+    Artefact, Cap, Grid, Model, Network, Objective, Pairs, Problem, Robust, Select, Settings, Training, Untrained,
+    explore, loss_and_gradient, problem_digest, train, value,
 };
-use counterweight::report::Report;
+use counterweight::report::{Report, Status};
 use counterweight::sensitivity::{Box, Row, marginal_bounds};
 use counterweight::simulate::Random;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -88,6 +88,22 @@ fn a_worst_case_fit_is_the_optimum_and_says_how_near() {
             assert!(objective(&problem, &near) >= own - fit.gap - 1e-9, "{lambda}");
         }
     }
+}
+
+/// Rows that separate beside rows that nothing tells apart, and no ridge: no coefficients reach the infimum, and a bound that comes from
+/// a fit that ran away proves nothing.
+#[test]
+fn a_bound_from_a_fit_that_ran_away_proves_nothing() {
+    let (mut features, mut labels) = (vec![1.0; 40], vec![1.0; 40]);
+    for label in [0.0, 1.0] {
+        features.extend([0.0; 10]);
+        labels.extend([label; 10]);
+    }
+    let rows = (features, labels, vec![1.0; 60]);
+    let without = fit_worst_case(&worst_case(&rows, 1, 0.0, 1.5), None).unwrap();
+    assert!(!without.converged && without.gap > 1e-3, "{without:?}");
+    let with = fit_worst_case(&worst_case(&rows, 1, 1.0, 1.5), None).unwrap();
+    assert!(with.converged && with.gap < 1e-3, "{with:?}");
 }
 
 #[test]
@@ -185,6 +201,34 @@ fn worst_case_refits_secure_more_the_more_is_in_doubt_until_they_are_the_referen
     assert!(curve.points.iter().all(|point| point.converged));
 }
 
+/// What is called unclipped is: the policy's caps do not enter the worst cases, nor what a reward is measured by.
+#[test]
+fn worst_cases_are_unclipped_whatever_the_policy_caps() {
+    let pairs = pairs(5);
+    let menu = counterweight::refit::Menu {
+        features: (0..80 * 3 * 2_u32).map(|at| f64::from(at * 37 % 101) / 50.0 - 1.0).collect(),
+        ln_reference: vec![(1.0f64 / 3.0).ln(); 240],
+        prompts: (0..80).map(|prompt| prompt * 3..prompt * 3 + 3).collect(),
+        prompt_of_row: pairs.clusters.clone(),
+    };
+    let own = Grid { lambdas: vec![1.0, 1.05], ..grid(Model::Tilt, Objective::WorstCase(1.1)) };
+    let capped = Settings { caps: vec![Cap { text: "0.5".to_owned(), limit: 0.5 }], ..own.settings.clone() };
+    let capped = Grid { settings: capped, ..own.clone() };
+    let problem = Problem { pairs: &pairs, menu: Some(&menu), incumbent: None, robust: None };
+    let of = |grid: &Grid| {
+        let calls = std::cell::Cell::new(0);
+        let frontier = explore(&problem, grid, None, &|| calls.set(calls.get() + 1)).unwrap();
+        assert!(calls.get() <= counterweight::refit::fits(grid), "{}", calls.get());
+        frontier
+    };
+    let (unclipped, clipped) = (of(&own), of(&capped));
+    assert_eq!(clipped.worst_case, unclipped.worst_case);
+    let naive = |frontier: &counterweight::refit::Frontier| frontier.points[0].reward;
+    assert!(naive(&unclipped).is_some() && naive(&clipped) == naive(&unclipped));
+    // The candidate's own points are clipped.
+    assert_ne!(clipped.points[1].preference_accuracy, unclipped.points[1].preference_accuracy);
+}
+
 // ---- Networks ----
 
 fn training<'a>(pairs: &'a Pairs, weights: &'a [f64]) -> Training<'a> {
@@ -204,7 +248,7 @@ fn automatic_gradients_agree_with_differences() {
     let of = |parameters: &[f64]| -> f64 {
         let rows = own.a.chunks(2).zip(own.b.chunks(2)).zip(own.labels.iter().zip(own.weights));
         let losses = rows.map(|((a, b), (y, w))| {
-            let z = value(parameters, hidden, a) - value(parameters, hidden, b);
+            let z = value(parameters, hidden, a).unwrap() - value(parameters, hidden, b).unwrap();
             w * (softplus(z) - y * z)
         });
         losses.sum::<f64>() / 1600.0
@@ -240,6 +284,118 @@ fn the_gradient_of_a_network_is_exactly_one_half_at_zero() {
     assert!(error.contains("gradient"), "{error}");
     let endless = Training { a: &[f64::NAN], ..one };
     assert!(train(&endless, Network { hidden: 3, steps: 5 }).is_err());
+}
+
+#[test]
+fn a_gradient_may_be_zero_where_the_data_are_symmetric_or_rare() {
+    let sound = |parameters: &[f64]| parameters.iter().all(|value| value.is_finite());
+    // phi(a) = -phi(b): the biases' gradients cancel exactly in the first step, and a line would be fitted.
+    let a: Vec<f64> = (0..400).map(|row| if row % 3 == 0 { 1.0 } else { -1.0 }).collect();
+    let b: Vec<f64> = a.iter().map(|x| -x).collect();
+    let labels: Vec<f64> = a.iter().map(|x| f64::from(u8::from(*x > 0.0))).collect();
+    let weights = vec![1.0; 400];
+    let symmetric = Training { a: &a, b: &b, width: 1, weights: &weights, labels: &labels, ridge: 1.0, seed: 3 };
+    let (_, gradient) = loss_and_gradient(&symmetric, &[0.3, -0.2, 0.0, 0.0, 0.5, 0.4], 2).unwrap();
+    assert!(gradient[2].abs() <= 0.0 && gradient[3].abs() <= 0.0 && gradient[0].abs() > 0.0, "{gradient:?}");
+    assert!(sound(&train(&symmetric, Network { hidden: 2, steps: 5 }).unwrap().parameters));
+    // A feature that one row in 3,000 has: not in the first 512.
+    let mut a = vec![0.0; 3000];
+    a[1234] = 1.0;
+    let (b, labels, weights) = (vec![0.0; 3000], vec![1.0; 3000], vec![1.0; 3000]);
+    for seed in 0..4 {
+        let rare = Training { a: &a, b: &b, width: 1, weights: &weights, labels: &labels, ridge: 1.0, seed };
+        assert!(sound(&train(&rare, Network { hidden: 2, steps: 6 }).unwrap().parameters), "{seed}");
+    }
+}
+
+/// A network counts as finished once its gradient is no more than the rows' noise, by the gradients that are differentiated
+/// automatically, row by row.
+#[test]
+fn a_network_that_stopped_short_is_no_minimum() {
+    let pairs = Pairs { weights: vec![1.0; 1600], ..pairs(2) };
+    let own = Training { ridge: 0.0, ..training(&pairs, &pairs.weights) };
+    let ratio = |steps: usize| {
+        let trained = train(&own, Network { hidden: 8, steps }).unwrap();
+        let rows = (0..1600).map(|row| {
+            let at = 2 * row..2 * row + 2;
+            let (weights, labels) = (&own.weights[row..=row], &own.labels[row..=row]);
+            let one = Training { a: &own.a[at.clone()], b: &own.b[at], weights, labels, ..own };
+            loss_and_gradient(&one, &trained.parameters, 8).unwrap().1
+        });
+        let rows: Vec<Vec<f64>> = rows.collect();
+        let over = |at: usize| {
+            let mean = rows.iter().map(|row| row[at]).sum::<f64>() / 1600.0;
+            let variance = rows.iter().map(|row| (row[at] - mean).powi(2)).sum::<f64>() / 1600.0;
+            mean * mean / (variance / 1600.0)
+        };
+        let expected = (0..32).map(over).sum::<f64>() / 32.0;
+        assert_close(trained.gradient, expected, 1e-9, "gradient over noise");
+        expected
+    };
+    let (short, long) = (ratio(5), ratio(300));
+    assert!(short > 10.0 && long < 1.0, "{short} {long}");
+    let problem = Problem { pairs: &pairs, menu: None, incumbent: None, robust: None };
+    let frontier =
+        explore(&problem, &grid(Model::Mlp(Network { hidden: 8, steps: 5 }), Objective::Naive), None, &|| ());
+    assert!(frontier.unwrap().points.iter().all(|point| !point.converged));
+    // And the check says so: what is not known to be a minimum does not pass.
+    for (steps, status) in [(5, Status::Fail), (400, Status::Pass)] {
+        let sandbox = documents("log.csv", csv(), NAMED);
+        let network = audit("log.csv", &format!("hidden: 8, steps: {steps}, {NAMED}")).replace("tilt", "mlp");
+        sandbox.write("audit.yaml", network);
+        sandbox.write("policy.yaml", POLICY.replace("[1, 10]", "[1]"));
+        let report: Report = sandbox.audit("audit.yaml").unwrap();
+        let check = report.checks.iter().find(|check| check.id == "overfit-margin").unwrap();
+        assert_eq!(check.status, status, "{steps}: {}", check.message);
+        assert_eq!(report.frontier.iter().all(|point| point.converged), status == Status::Pass);
+    }
+}
+
+#[test]
+fn lengths_that_do_not_go_together_are_refused() {
+    let one =
+        Training { a: &[0.7, 0.1], b: &[-0.2, 0.3], width: 2, weights: &[1.0], labels: &[1.0], ridge: 0.0, seed: 0 };
+    assert!(loss_and_gradient(&one, &[0.1; 4], 1).is_ok() && value(&[0.1; 4], 1, one.a).is_ok());
+    let network = Network { hidden: 1, steps: 1 };
+    for wrong in [
+        Training { a: &[0.7], ..one },
+        Training { b: &[0.7, 0.1, 0.2], ..one },
+        Training { weights: &[1.0, 1.0], ..one },
+        Training { labels: &[], ..one },
+        Training { width: 0, ..one },
+    ] {
+        assert_eq!(loss_and_gradient(&wrong, &[0.1; 4], 1), Err(Untrained::Shape), "{wrong:?}");
+        assert_eq!(train(&wrong, network), Err(Untrained::Shape), "{wrong:?}");
+    }
+    for length in [0, 3, 5] {
+        assert_eq!(loss_and_gradient(&one, &vec![0.1; length], 1), Err(Untrained::Shape), "{length}");
+        assert_eq!(value(&vec![0.1; length], 1, one.a), Err(Untrained::Shape), "{length}");
+    }
+    assert_eq!(train(&one, Network { hidden: 0, steps: 1 }), Err(Untrained::Shape));
+}
+
+#[test]
+fn a_network_that_no_checkpoint_would_hold_is_refused() {
+    let wide = |hidden: usize, width: usize| {
+        let sides = || vec![0.5; 8 * width];
+        let pairs = Pairs {
+            differences: vec![0.0; 8 * width],
+            width,
+            labels: vec![1.0; 8],
+            weights: vec![1.0; 8],
+            clusters: (0..8).collect(),
+            cluster_count: 8,
+            sides: Some((sides(), sides())),
+        };
+        let own = grid(Model::Mlp(Network { hidden, steps: 1 }), Objective::Naive);
+        let settings = Settings { ridges: vec![1.0, 10.0, 100.0, 1000.0], ..own.settings };
+        let problem = Problem { pairs: &pairs, menu: None, incumbent: None, robust: None };
+        explore(&problem, &Grid { settings, ..own }, None, &|| ()).unwrap_err().to_string()
+    };
+    let error = wide(1024, 1024);
+    assert!(error.contains("1050624 parameters") && error.contains("fewer hidden units"), "{error}");
+    // A small one gets as far as its data, which tell nothing apart.
+    assert!(wide(4, 16).contains("gradient"));
 }
 
 #[test]
@@ -412,6 +568,40 @@ fn the_doubly_robust_refit_stands_and_falls_with_its_outcome_model() {
     );
     assert!(better > 4.0 * se && best > 4.0 * best_se, "{better} {se}");
     assert!(worse < -4.0 * worse_se, "{worse} {worse_se}");
+}
+
+/// A checkpoint is taken up for the same problem alone: another regime, other cells, another outcome model or other responses are another.
+#[test]
+fn everything_that_a_doubly_robust_fit_depends_on_is_in_its_digest() {
+    let own = world(7, false);
+    let grid = grid(Model::Tilt, Objective::DoublyRobust);
+    let digest = |robust: &Robust| {
+        let problem = Problem { pairs: &own.pairs, menu: None, incumbent: None, robust: Some(robust) };
+        problem_digest(&problem, &grid)
+    };
+    let listed = |change: &dyn Fn(&mut Comparisons)| {
+        let mut table = own.table.clone();
+        change(&mut table);
+        digest(&Robust::listed(&table, &own.responses).unwrap())
+    };
+    let same = listed(&|_| ());
+    assert_eq!(same, listed(&|_| ()));
+    let mut all = vec![
+        same,
+        listed(&|table| table.factors = vec![1.0, 1.0]),
+        listed(&|table| table.cell.iter_mut().for_each(|cell| *cell = 1 - *cell)),
+        // One cell more is another outcome model.
+        listed(&|table| table.cells.push(vec!["one more".to_owned()])),
+        // The same pairs over rows of other prompts.
+        listed(&|table| {
+            table.response_a.iter_mut().chain(&mut table.response_b).for_each(|rows| rows.reverse());
+        }),
+        digest(&own.known(1.0)),
+        digest(&own.known(-1.0)),
+    ];
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 7);
 }
 
 #[test]
@@ -595,6 +785,49 @@ fn features_that_do_not_go_together_are_refused() {
     assert!(text(&sandbox.run(&RUN)).1.contains("for a linear tilt only"));
 }
 
+/// Lists of several columns are laid end to end: where one is longer and the next is shorter, numbers would be taken for one another.
+#[test]
+fn lists_of_several_columns_keep_their_widths() {
+    let of = |change: &dyn Fn(usize, [String; 4]) -> [String; 4]| {
+        let mut lines = String::new();
+        for (row, user, label, [a0, a1, b0, b1]) in drawn() {
+            let lists = [format!("[{a0},{a1}]"), "[3]".to_owned(), format!("[{b0},{b1}]"), "[3]".to_owned()];
+            let [a, a_more, b, b_more] = change(row, lists);
+            lines.push_str(&format!(
+                "{{\"prompt_id\":\"p{}\",\"user\":\"{user}\",\"label\":\"{label}\",\"x_a\":{a},\"y_a\":{a_more},\"x_b\":{b},\"y_b\":{b_more}}}\n",
+                row % 60
+            ));
+        }
+        let sandbox = documents("log.ndjson", lines, "features: {a: [x_a, y_a], b: [x_b, y_b]}");
+        let output = sandbox.run(&[&RUN[..], &["--out", "report"]].concat());
+        (output.status.code(), text(&output).1, sandbox)
+    };
+    let (code, error, whole) = of(&|_, lists| lists);
+    assert!(code.is_some_and(|code| code < 2), "{error}");
+    let score = |log: &str| whole.run(&["score", "report/refit-1.safetensors", log, "--out", "s.parquet"]);
+    assert_eq!(score("log.ndjson").status.code(), Some(0));
+    let moved = |[_, _, b, b_more]: [String; 4]| ["[1]".to_owned(), "[2,3]".to_owned(), b, b_more];
+    // In one row of one side, in every row of one side, and in both sides of one row.
+    let one: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|row, lists| if row == 500 { moved(lists) } else { lists };
+    let side: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|_, lists| moved(lists);
+    let both: &dyn Fn(usize, [String; 4]) -> [String; 4] = &|row, lists| {
+        let short = || ["[1]".to_owned(), "[2,3]".to_owned()];
+        let ([a, a_more], [b, b_more]) = (short(), short());
+        if row == 500 { [a, a_more, b, b_more] } else { lists }
+    };
+    for change in [one, side, both] {
+        let (code, error, sandbox) = of(change);
+        assert!(code == Some(2) && error.contains("equally many"), "{error}");
+        whole.write("other.ndjson", sandbox.read("log.ndjson"));
+        let output = score("other.ndjson");
+        assert!(
+            output.status.code() == Some(2) && text(&output).1.contains("different numbers"),
+            "{:?}",
+            text(&output)
+        );
+    }
+}
+
 /// Answers praise, name or refuse; users of the one kind like them long and of the other short.
 fn texts() -> String {
     let mut random = Random::new(21);
@@ -686,6 +919,37 @@ fn the_encoder_depends_on_the_text_alone() {
     // Fixed: fitted policies name the encoder and are applied with it.
     let place = |text: &str| ngrams(text, 1024).iter().take(1023).position(|x| x.abs() > 0.0);
     assert_eq!([place("a"), place("b"), place("ab")], [Some(494), Some(359), Some(560)]);
+}
+
+const FIXED: [u64; 8] = [
+    0,
+    0,
+    18_352_168_481_534_771_200,
+    12_491_259_432_977_770_720,
+    18_352_168_481_534_771_200,
+    1_382_740_802_019_580_477,
+    11_542_171_808_886_532_171,
+    989_967_731_693_910_770,
+];
+
+/// Fixed values of whole texts: of blanks of every kind, letters of one to four bytes, and those whose lower case hangs on what follows.
+#[test]
+fn the_encoder_gives_what_it_always_gave() {
+    let of = |text: &str| {
+        let values = ngrams(text, 64).into_iter().take(63);
+        values.fold(0_u64, |hash, value| hash.rotate_left(7) ^ value.to_bits().wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    };
+    let texts = [
+        "",
+        " \t\n",
+        "ab",
+        "abc",
+        " ab ",
+        "  Hello,\u{a0} World!\r\n\tIt is\u{2003}late. ",
+        "\u{39f}\u{394}\u{39f}\u{3a3} \u{3a3}\u{399}\u{393}\u{39c}\u{391}",
+        "\u{130}stanbul stra\u{df}e \u{1F600}\u{1F601} x \u{4f60}\u{597d}\u{4e16}\u{754c}",
+    ];
+    assert_eq!(texts.map(of), FIXED);
 }
 
 /// What `score` finds in a responses file by identifiers that are text.
@@ -780,6 +1044,41 @@ fn worst_cases_and_refusals_are_reported() {
     assert_eq!(output.status.code(), Some(1), "{:?}", text(&output));
     let problem = record(&sandbox, "refused").refits[0].problem.clone().unwrap();
     assert!(problem.contains("not identified") && problem.contains("cancels"), "{problem}");
+}
+
+/// Tables and figures of the section are counted through, and the worst cases say which Lambda is the declared one.
+#[test]
+fn tables_are_counted_through_and_the_declared_lambda_is_marked() {
+    let sandbox = documents("log.csv", csv(), NAMED);
+    let one = audit("log.csv", NAMED);
+    let another = format!(
+        "  - {{name: doubted, role: challenger, fit: {{model: tilt, folds: 4, seed: 3, objective: worst_case, lambda: 1.1, {NAMED}}}}}\n"
+    );
+    sandbox.write("audit.yaml", format!("{one}{another}{}", another.replace("doubted", "again").replace("1.1", "1.3")));
+    ran(&sandbox, &[&RUN[..], &["--out", "report"]].concat());
+    for (file, mark) in [("report.md", "**Table "), ("report.html", "Figure ")] {
+        let whole = String::from_utf8(sandbox.read(&format!("report/{file}"))).unwrap();
+        let from = if mark == "**Table " { whole.find("### refit: ") } else { whole.find("<h3>refit: ") };
+        let section = &whole[from.unwrap()..];
+        let first = &section[section.find(mark).unwrap() + mark.len()..];
+        let own = first.split('.').next().unwrap();
+        let numbers: Vec<usize> = section
+            .match_indices(&format!("{mark}{own}."))
+            .map(|(at, found)| {
+                let rest = &section[at + found.len()..];
+                rest[..rest.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+            })
+            .collect();
+        assert!(numbers.len() > 4, "{file}: {numbers:?}");
+        assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>(), "{file}");
+    }
+    let markdown = String::from_utf8(sandbox.read("report/report.md")).unwrap();
+    let declared: Vec<&str> =
+        markdown.lines().filter(|line| line.starts_with("| 1.") && line.ends_with("declared |")).collect();
+    assert!(
+        declared.len() == 2 && declared[0].starts_with("| 1.1") && declared[1].starts_with("| 1.3"),
+        "{declared:?}"
+    );
 }
 
 /// Killed in the middle of its fits, run again: the same bytes as without.

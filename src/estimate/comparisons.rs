@@ -8,7 +8,7 @@
 //! are put together.
 
 use crate::declare::{Audit, Candidate, Features, Levels, LogProbabilities, Problem, Problems, Role};
-use crate::logs::{self, Block, Codes, Label, Lists, Log, Moment, Month, Outcome, Progress, Request, Responses};
+use crate::logs::{self, Block, Codes, Label, Log, Moment, Month, Outcome, Progress, Request, Responses};
 use crate::statistics::groups::Context;
 use crate::weights::Weights;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -344,7 +344,9 @@ struct Part {
     comparisons: Comparisons,
     /// By column.
     keys: BTreeMap<String, Vec<Option<u64>>>,
-    /// Rows whose features are not as many as those of the first.
+    /// By column of features, how many numbers it holds: the same for both responses in every row.
+    widths: Vec<usize>,
+    /// Whether some row has another number of them.
     ragged: bool,
 }
 
@@ -365,7 +367,7 @@ impl Part {
             policies: plan.candidates.iter().map(policy).collect(),
             ..Comparisons::default()
         };
-        Part { comparisons, keys: BTreeMap::new(), ragged: false }
+        Part { comparisons, keys: BTreeMap::new(), widths: Vec::new(), ragged: false }
     }
 
     fn add(&mut self, block: &Block, plan: &Plan<'_>, factors: &HashMap<&Levels, (u32, f64)>) {
@@ -412,6 +414,12 @@ impl Part {
             rows.iter().map(|row| of.codes.get(*row).copied().unwrap_or(Codes::MISSING)).collect()
         };
         own.add((&codes(a), &a.values), (&codes(b), &b.values));
+        self.drop_many_generators();
+    }
+
+    /// A column of ever new names is none of generators: what is held of it is dropped as soon as that shows.
+    fn drop_many_generators(&mut self) {
+        self.comparisons.generators.take_if(|own| own.names.len() > MAX_GENERATORS);
     }
 
     fn add_row(&mut self, block: &Block, row: usize, (cell, factor): (u32, f64), answer: Answer) {
@@ -450,15 +458,17 @@ impl Part {
         let (Some(own), Some(columns)) = (&mut self.comparisons.features, &plan.features) else { return };
         for row in rows {
             for (names, into) in [(&columns.a, &mut own.a), (&columns.b, &mut own.b)] {
-                let before = into.len();
-                for lists in names.iter().filter_map(|name| block.lists.get(name)) {
-                    into.extend_from_slice(Lists::row(lists, *row));
+                let lists = names.iter().map(|name| block.lists.get(name).map_or(&[][..], |lists| lists.row(*row)));
+                if self.widths.is_empty() {
+                    self.widths = lists.clone().map(<[f64]>::len).collect();
+                    own.width = self.widths.iter().sum();
                 }
-                let width = into.len() - before;
-                if own.width == 0 {
-                    own.width = width;
+                // Column by column: where one list is longer and the next one shorter, numbers would change their places.
+                self.ragged |= names.len() != self.widths.len();
+                for (list, width) in lists.zip(&self.widths) {
+                    self.ragged |= list.is_empty() || list.len() != *width;
+                    into.extend_from_slice(list);
                 }
-                self.ragged |= width != own.width || width == 0;
             }
         }
     }
@@ -481,14 +491,20 @@ impl Part {
         }
         self.ragged |= other.ragged;
         if let (Some(own), Some(more)) = (&mut own.features, more.features) {
-            self.ragged |= own.width != 0 && more.width != 0 && own.width != more.width;
-            own.width = own.width.max(more.width);
+            if self.widths.is_empty() {
+                (self.widths, own.width) = (other.widths, more.width);
+            } else {
+                self.ragged |= !other.widths.is_empty() && self.widths != other.widths;
+            }
             own.a.extend(more.a);
             own.b.extend(more.b);
         }
-        if let (Some(own), Some(more)) = (&mut own.generators, more.generators) {
-            own.add((&more.a, &more.names), (&more.b, &more.names));
+        match (&mut own.generators, more.generators) {
+            (Some(own), Some(more)) => own.add((&more.a, &more.names), (&more.b, &more.names)),
+            // One part had too many.
+            (own, _) => *own = None,
         }
+        self.drop_many_generators();
         for (column, keys) in other.keys {
             self.keys.entry(column).or_default().extend(keys);
         }
@@ -496,14 +512,12 @@ impl Part {
 
     fn finish(self, plan: &Plan<'_>, weights: &Weights, file: &str) -> Result<Comparisons, Problems> {
         if self.ragged {
-            let message = "the features of the two responses are not equally many in every row";
+            let message = "the features of the two responses are not equally many in every row, column by column";
             let help = "log a list of the same features, in the same order, for both responses of every labelled row";
             return Err(one_problem(file, message, help));
         }
         let clusters = |name: &str, column: &String| dense(name, self.keys.get(column).map_or(&[][..], Vec::as_slice));
-        let few = |own: &Generators| own.names.len() <= MAX_GENERATORS;
         Ok(Comparisons {
-            generators: self.comparisons.generators.filter(few),
             cells: weights.cells.keys().cloned().collect(),
             p_target: weights.cells.values().map(|cell| cell.p_target).collect(),
             clusters: plan.clusters.iter().map(|(name, column)| clusters(name, column)).collect(),

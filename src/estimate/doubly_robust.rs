@@ -234,6 +234,13 @@ impl Outcomes {
         Outcomes { width, scales, blocks, block_count, differences }
     }
 
+    /// All that a fit takes from here besides its arguments: numbers, and the shape, each list after its length.
+    pub fn numbers(&self) -> ([&[f64]; 2], Vec<usize>) {
+        let lists = self.blocks.iter().flat_map(|own| std::iter::once(own.len()).chain(own.iter().copied()));
+        let shape = [self.width, self.block_count].into_iter().chain(lists).collect();
+        ([&self.scales, &self.differences], shape)
+    }
+
     /// By cell (`cell_of_row` is the table's), the coefficients of the features as they are, from the labels of the rows that are
     /// not `excluded`. `None` where there is no fit.
     pub fn fit(&self, cell_of_row: &[u32], labels_of_rows: &[f64], excluded: &[bool]) -> Option<Vec<Vec<f64>>> {

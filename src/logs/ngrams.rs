@@ -18,25 +18,32 @@ pub fn ngrams(text: &str, size: usize) -> Vec<f64> {
     let lower = text.to_lowercase();
     let places = size.saturating_sub(1).max(1);
     let mut counts: Vec<f64> = vec![0.0; places];
-    let mut add = |kind: u8, parts: [&str; 2]| {
+    let mut add = |kind: u8, parts: [&[u8]; 2]| {
         let hash = hash(kind, parts);
         let place = usize::try_from(hash % places as u64).unwrap_or(0);
         counts[place] += if hash >> 63 == 0 { 1.0 } else { -1.0 };
     };
     let mut words = 0_usize;
-    let mut before = None;
+    let mut before: Option<&str> = None;
     for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         words += 1;
-        add(1, [word, ""]);
+        add(1, [word.as_bytes(), b""]);
         if let Some(before) = before {
-            add(2, [before, word]);
+            add(2, [before.as_bytes(), word.as_bytes()]);
         }
         before = Some(word);
     }
-    let plain = lower.split_whitespace().collect::<Vec<_>>().join(" ");
-    let starts: Vec<usize> = plain.char_indices().map(|(at, _)| at).chain([plain.len()]).collect();
-    for ends in starts.windows(4) {
-        add(3, [&plain[ends[0]..ends[3]], ""]);
+    // A copy of a long text, or a place for each of its characters, would be several times the text.
+    let words_apart = lower.split_whitespace().enumerate();
+    let plain = words_apart.flat_map(|(at, word)| (at > 0).then_some(' ').into_iter().chain(word.chars()));
+    let mut run = ['\0'; 3];
+    for (at, character) in plain.enumerate() {
+        run = [run[1], run[2], character];
+        if at >= 2 {
+            let mut bytes = [0; 12];
+            let length = run.iter().fold(0, |from, own| from + own.encode_utf8(&mut bytes[from..]).len());
+            add(3, [&bytes[..length], b""]);
+        }
     }
     let damped = counts.iter().map(|count| f64::copysign(count.abs().ln_1p(), *count));
     let length = damped.clone().map(|count| count * count).sum::<f64>().sqrt();
@@ -46,8 +53,9 @@ pub fn ngrams(text: &str, size: usize) -> Vec<f64> {
 }
 
 /// 64-bit FNV-1a of the parts, mixed: its low bits alone are not even.
-fn hash(kind: u8, [first, second]: [&str; 2]) -> u64 {
-    let bytes = [kind].into_iter().chain(first.bytes()).chain([0xFF]).chain(second.bytes());
+fn hash(kind: u8, [first, second]: [&[u8]; 2]) -> u64 {
+    let parts = first.iter().copied().chain([0xFF]).chain(second.iter().copied());
+    let bytes = [kind].into_iter().chain(parts);
     let mut hash =
         bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01B3));
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

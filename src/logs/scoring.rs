@@ -117,6 +117,7 @@ pub fn read_features(
     let mut merge = |total: &mut Part, part: Part| {
         total.ids.extend(part.ids);
         total.a.extend(part.a);
+        total.widths.extend(part.widths);
         total.b.extend(part.b);
     };
     let part = fold::fold(&source, "reading features", &(), &Part::default, &work, &mut merge)?;
@@ -134,6 +135,8 @@ struct Part {
     ids: Vec<Option<String>>,
     a: Vec<Vec<f64>>,
     b: Vec<Vec<f64>>,
+    /// Each column's place among those of its side, and how many numbers it holds where it holds any.
+    widths: BTreeSet<(usize, usize)>,
 }
 
 struct Reader<'a> {
@@ -151,6 +154,7 @@ impl Reader<'_> {
             let before = into.len();
             for (place, name) in names.iter().enumerate() {
                 let own = self.column(piece, name)?;
+                part.widths.extend(own.iter().filter(|list| !list.is_empty()).map(|list| (place, list.len())));
                 match place {
                     0 => into.extend(own),
                     _ => into[before..].iter_mut().zip(own).for_each(|(all, more)| all.extend(more)),
@@ -199,7 +203,9 @@ impl Reader<'_> {
 
 fn finish(part: Part, file: &str) -> Result<FeatureRows, Vec<Problem>> {
     let width = part.a.iter().chain(&part.b).map(Vec::len).max().unwrap_or(0);
-    if part.a.iter().chain(&part.b).any(|list| !list.is_empty() && list.len() != width) {
+    // Column by column too: where one list is longer and the next one shorter, numbers would change their places.
+    let ragged = part.widths.iter().zip(part.widths.iter().skip(1)).any(|(one, next)| one.0 == next.0);
+    if ragged || part.a.iter().chain(&part.b).any(|list| !list.is_empty() && list.len() != width) {
         let message = "rows have different numbers of features";
         return Err(failure(file, message, "give every response the same features, in the same order"));
     }

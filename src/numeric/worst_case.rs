@@ -55,7 +55,7 @@ pub struct WorstCaseFit {
     pub worst: f64,
     /// No coefficients reach a penalised worst mean loss that is lower by more than this.
     pub gap: f64,
-    /// Whether that is within a thousandth of a nat.
+    /// Whether that is within a thousandth of a nat, by the proof that it takes: a fit that is a minimum.
     pub converged: bool,
 }
 
@@ -92,7 +92,9 @@ pub fn fit_worst_case(problem: &WorstCase<'_>, start: Option<&[f64]>) -> Result<
     let mass = worst_weights.iter().copied().collect::<Sum>().value();
     let ridge = problem.ridge * mass / total;
     let under = Logistic::new(problem.features, problem.width, problem.labels, &worst_weights, ridge);
-    let lower = fit_logistic(&under, Some(at.as_slice()))?.objective / mass;
+    // A fit that stopped short of its minimum bounds nothing. What always does is zero: no loss and no penalty is below it.
+    let under = fit_logistic(&under, Some(at.as_slice()))?;
+    let lower = if under.converged { under.objective / mass } else { 0.0 };
     let mut worst = level(&losses, problem.weights, problem.lambda, None);
     if worst + penalty(&at) >= std::f64::consts::LN_2 {
         // No better than zero, which is better than anything that is no better.
@@ -100,8 +102,10 @@ pub fn fit_worst_case(problem: &WorstCase<'_>, start: Option<&[f64]>) -> Result<
         losses.fill(std::f64::consts::LN_2);
         worst = level(&losses, problem.weights, problem.lambda, None);
     }
-    let gap = (worst + penalty(&at) - lower).max(0.0);
-    Ok(WorstCaseFit { coefficients: at.as_slice().to_vec(), worst, gap, converged: gap <= GAP })
+    let gap = worst + penalty(&at) - lower;
+    // `max` would take what is no number for zero.
+    let gap = if gap.is_finite() { gap.max(0.0) } else { f64::INFINITY };
+    Ok(WorstCaseFit { coefficients: at.as_slice().to_vec(), worst, gap, converged: under.converged && gap <= GAP })
 }
 
 /// The smallest Lambda at which nothing does better than zero in the worst case: there are weights in its box under which the

@@ -9,15 +9,27 @@ use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::path::Path;
 
 const SCHEMA: &str = "counterweight/checkpoint/v1";
-/// A checkpoint of 1,000 fits of 1,024 features is 16 MiB; one beyond this is not ours.
-const MAX_BYTES: u64 = 1 << 30;
+/// A checkpoint of 1,000 fits of 1,024 features is 16 MiB; one beyond this is not ours: see [`holds`].
+pub(super) const MAX_BYTES: u64 = 1 << 30;
+/// A parameter is a blank and 16 digits of its bits.
+const PARAMETER_BYTES: u64 = 17;
+/// The rest of a line, or the first one, at most: six numbers of up to 20 digits, blanks and a digest of 64.
+const LINE_BYTES: u64 = 256;
+
+/// Whether so many fits of so many parameters go into a checkpoint.
+pub(super) fn holds(parameters: usize, fits: usize) -> bool {
+    let line = (parameters as u64).saturating_mul(PARAMETER_BYTES).saturating_add(LINE_BYTES);
+    (fits as u64).saturating_add(1).saturating_mul(line) <= MAX_BYTES
+}
 
 /// One line of text a finished fit, under a line that names the problem. Every line ends in a digest of itself; what lies
 /// behind the first damaged line is dropped, and a checkpoint of another problem is started anew.
 #[derive(Debug)]
 pub struct Checkpoint {
     file: File,
+    /// What it held when it was opened, until it is taken.
     lines: Vec<String>,
+    count: usize,
 }
 
 impl Checkpoint {
@@ -43,25 +55,28 @@ impl Checkpoint {
         // What is kept is written anew, so that nothing damaged stays between it and what follows.
         file.seek(SeekFrom::Start(0))?;
         file.set_len(0)?;
-        let kept: String = std::iter::once(head).chain(lines.iter().map(|line| sealed(line))).collect();
-        file.write_all(kept.as_bytes())?;
+        file.write_all(head.as_bytes())?;
+        for line in &lines {
+            file.write_all(sealed(line).as_bytes())?;
+        }
         file.flush()?;
-        Ok(Checkpoint { file, lines })
+        Ok(Checkpoint { file, count: lines.len(), lines })
     }
 
-    /// How many fits it holds.
+    /// How many fits it held when it was opened.
     pub fn len(&self) -> usize {
-        self.lines.len()
+        self.count
     }
 
-    /// Whether it holds none.
+    /// Whether it held none.
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.count == 0
     }
 
-    /// The fits it holds, of this many coefficients.
-    pub(super) fn fitted(&self, width: usize) -> BTreeMap<Key, Fitted> {
-        self.lines.iter().filter_map(|line| parse(line)).filter(|(_, fit)| fit.coefficients.len() == width).collect()
+    /// The fits it held, of this many coefficients. They are numbers from here on; their text is let go.
+    pub(super) fn take(&mut self, width: usize) -> BTreeMap<Key, Fitted> {
+        let lines = std::mem::take(&mut self.lines).into_iter();
+        lines.filter_map(|line| parse(&line)).filter(|(_, fit)| fit.coefficients.len() == width).collect()
     }
 
     pub(super) fn keep(&mut self, key: Key, fitted: &Fitted) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! The frontier: every cap, temperature and objective, cross-fitted, and the point that the declared rule takes.
 
-use super::checkpoint::{Checkpoint, digest};
-use super::models::{Cap, Fitted, Key, Model, Models, Pairs, Settings, Unfitted};
+use super::checkpoint::{self, Checkpoint, digest};
+use super::models::{Cap, Fitted, Key, Model, Models, Pairs, Settings, Unfitted, unclipped};
 use super::objective::{Objective, loss};
 use super::robust::Robust;
 use super::welfare::{Menu, OnPrompts, on_prompts};
@@ -68,7 +68,7 @@ pub struct Point {
     pub log_loss: Estimate,
     /// Kish's effective sample size of the clipped weights.
     pub n_eff: f64,
-    /// Whether every fold's fit reached its minimum.
+    /// Whether every fold's fit reached its minimum; see [`Fitted`].
     pub converged: bool,
     /// Whether a fold's fit separates its rows.
     pub separated: bool,
@@ -171,16 +171,19 @@ pub fn problem_digest(problem: &Problem<'_>, grid: &Grid) -> String {
         format!("{:?} {:?} {:?} {} {}", grid.settings, grid.objective, grid.lambdas, pairs.width, pairs.cluster_count);
     let clusters: Vec<f64> = pairs.clusters.iter().map(|cluster| f64::from(*cluster)).collect();
     let (a, b) = pairs.sides.as_ref().map_or((&[][..], &[][..]), |(a, b)| (a, b));
-    let robust = robust.map_or(&[][..], |robust| &robust.differences);
-    digest(&[&pairs.differences, &pairs.labels, &pairs.weights, &clusters, a, b, robust], &words)
+    let robust = robust.map_or_else(Vec::new, Robust::numbers);
+    let own = [&pairs.differences, &pairs.labels, &pairs.weights, &clusters[..], a, b];
+    let all: Vec<&[f64]> = own.into_iter().chain(robust.iter().map(|numbers| &**numbers)).collect();
+    digest(&all, &words)
 }
 
 /// How many fits [`explore`] makes, at most.
 pub fn fits(grid: &Grid) -> usize {
     let (folds, ridges, caps) = (grid.settings.folds, grid.settings.ridges.len(), grid.settings.caps.len());
     let held_out = folds + folds * folds.saturating_sub(1) / 2;
-    let curve =
-        if matches!(grid.objective, Objective::WorstCase(_)) { (grid.lambdas.len() + 1) * (folds + 1) } else { 0 };
+    // The weighted re-fit and each Lambda beyond the declared one, which has a fit of its own where every declared cap clips.
+    let curves = grid.lambdas.len() + 1 + usize::from(unclipped(&grid.settings) > 0);
+    let curve = if matches!(grid.objective, Objective::WorstCase(_)) { curves * (folds + 1) } else { 0 };
     ridges * held_out + caps * held_out.saturating_mul(ridges.min(folds)) + 2 * folds + caps + curve
 }
 
@@ -200,10 +203,15 @@ pub fn explore(
         return Err(Unfitted::EmptyGrid);
     }
     let mut objectives = vec![Objective::Naive, grid.objective];
-    // Rewards are measured by a weighted fit on one fold, on which the doubly robust objective cannot be cross-fitted.
+    // What rewards are measured by, and worst cases are held against: the weighted objective, whatever the candidate's.
     objectives.push(Objective::Weighted);
     objectives.extend(grid.lambdas.iter().map(|lambda| Objective::WorstCase(*lambda)));
     let models = Models::new((problem.pairs, problem.robust), &grid.settings, &objectives, checkpoint, step)?;
+    // With a checkpoint or without: what can be fitted must not hang on where fits are kept.
+    let (parameters, fits) = (grid.settings.model.parameters(problem.pairs.width), fits(grid));
+    if !checkpoint::holds(parameters, fits) {
+        return Err(Unfitted::TooLarge { parameters, fits });
+    }
     let mut search = Search { problem: *problem, grid, models };
     let ridge = search.best_ridge(None)?;
     let curves = search.curves(ridge)?;
@@ -406,12 +414,12 @@ impl Search<'_> {
         for fold in 0..self.grid.settings.folds {
             let without = 1 << fold;
             let tilt = self.models.get(Key { without, ..self.key(curve.objective, ridge, curve.cap) })?.clone();
-            // A naive candidate's reward is a target quantity too, and is measured with weights wherever there are any.
+            // Every reward is a target quantity, whatever the objective of the candidate that it stands beside.
             let measured_by = match self.grid.objective {
-                Objective::DoublyRobust | Objective::WorstCase(_) => WEIGHTED,
-                _ => self.own(),
+                Objective::Weighted => self.own(),
+                _ => WEIGHTED,
             };
-            let other = Key { without: all & !without, ..self.key(measured_by, ridge, 0) };
+            let other = Key { without: all & !without, ..self.key(measured_by, ridge, self.models.unclipped()) };
             let measure = self.models.get(other)?.clone();
             for (prompt, _) in menu.prompts.iter().zip(&fold_of).filter(|(_, own)| **own == fold) {
                 for response in prompt.clone() {

@@ -26,7 +26,7 @@ pub use frontier::{
     Estimate, Frontier, Grid, Matched, Paired, Point, Problem, Select, Selected, explore, fits, problem_digest,
 };
 pub use inputs::{NoFeatures, menu, pairs};
-pub use mlp::{Network, Training, Untrained, loss_and_gradient, train, value};
+pub use mlp::{Network, Trained, Training, Untrained, loss_and_gradient, train, value};
 pub use models::{Cap, Fitted, Model, Pairs, Settings, Unfitted};
 pub use objective::{DoublyRobust, MeanLoss, Objective, doubly_robust_loss, loss, loss_gradient, margin, mean_loss};
 pub use robust::{NotRobust, Robust};

@@ -1,6 +1,6 @@
 //! Tilts fitted on parts of the log: every one once.
 
-use super::checkpoint::Checkpoint;
+use super::checkpoint::{Checkpoint, MAX_BYTES};
 use super::mlp::{self, Network, Training, Untrained};
 use super::{NotRobust, Objective, Robust, folds};
 use crate::numeric::{Logistic, Sum, Unfit, WorstCase, fit_logistic, fit_worst_case, linear_scores};
@@ -56,11 +56,11 @@ impl Model {
         }
     }
 
-    /// r of a response with these (standardised) features.
-    pub fn value(self, parameters: &[f64], features: &[f64]) -> f64 {
+    /// r of a response with these (standardised) features, as many as the parameters are for.
+    pub(super) fn value(self, parameters: &[f64], features: &[f64]) -> f64 {
         match self {
             Model::Tilt => parameters.iter().zip(features).map(|(u, x)| u * x).sum(),
-            Model::Mlp(network) => mlp::value(parameters, network.hidden, features),
+            Model::Mlp(network) => mlp::reward(parameters, network.hidden, features),
         }
     }
 }
@@ -100,6 +100,17 @@ pub enum Unfitted {
         /// Clusters there are.
         clusters: usize,
     },
+    /// More than is kept of a run that is cut off.
+    #[error(
+        "{parameters} parameters in each of {fits} fits are more than a checkpoint holds, {MAX_BYTES} bytes: use fewer hidden units or \
+         features, or fewer caps or ridges"
+    )]
+    TooLarge {
+        /// Parameters of the model.
+        parameters: usize,
+        /// Fits of the grid.
+        fits: usize,
+    },
     /// Nothing to fit.
     #[error("there is no cap, no temperature or no ridge to try")]
     EmptyGrid,
@@ -129,7 +140,8 @@ pub struct Fitted {
     /// Its parameters over standardised features; for a linear one r = sum_j u_j phi_j / scale_j.
     pub coefficients: Vec<f64>,
     /// Whether the fit reached its minimum: the gradient is zero to f64's precision, or (worst case) the optimum is certified to
-    /// a thousandth of a nat. A network has no such proof; it counts if its loss is below that of no reward.
+    /// a thousandth of a nat. A network counts if what its training still follows is no more than the rows' own noise, and its
+    /// loss is below that of no reward: a minimum that may be one of several, to within what the rows can tell.
     pub converged: bool,
     /// Whether every row that was fitted on lies on its label's side.
     pub separated: bool,
@@ -144,7 +156,7 @@ pub(super) struct Key {
     pub(super) ridge: usize,
     /// Folds that were left out, one bit each.
     pub(super) without: u32,
-    /// Place in the order of falling caps.
+    /// Place in the order of falling caps; see [`Models::unclipped`].
     pub(super) cap: usize,
 }
 
@@ -178,7 +190,7 @@ impl<'a> Models<'a> {
         (pairs, robust): (&'a Pairs, Option<&'a Robust>),
         settings: &'a Settings,
         objectives: &'a [Objective],
-        checkpoint: Option<&'a mut Checkpoint>,
+        mut checkpoint: Option<&'a mut Checkpoint>,
         step: &'a dyn Fn(),
     ) -> Result<Models<'a>, Unfitted> {
         if settings.caps.is_empty() || settings.ridges.is_empty() || objectives.is_empty() {
@@ -215,8 +227,8 @@ impl<'a> Models<'a> {
         let mut falling: Vec<usize> = (0..settings.caps.len()).collect();
         falling.sort_by(|a, b| settings.caps[*b].limit.total_cmp(&settings.caps[*a].limit));
         let fitted = checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.fitted(settings.model.parameters(pairs.width)))
+            .as_mut()
+            .map(|checkpoint| checkpoint.take(settings.model.parameters(pairs.width)))
             .unwrap_or_default();
         Ok(Models {
             pairs,
@@ -236,13 +248,22 @@ impl<'a> Models<'a> {
         })
     }
 
+    /// The place of the cap that clips nothing: the highest one's where that is infinite, else one of its own, which the policy
+    /// does not declare.
+    pub(super) fn unclipped(&self) -> usize {
+        unclipped(self.settings)
+    }
+
     /// The tilt under this key. A lower cap starts from the next higher one, whichever was asked for first: what is fitted
     /// depends on the key alone.
     pub(super) fn get(&mut self, key: Key) -> Result<&Fitted, Unfitted> {
-        for cap in 0..=key.cap {
+        // Nothing that is declared starts from what is not, nor the other way round.
+        let first = if key.cap < self.falling.len() { 0 } else { key.cap };
+        for cap in first..=key.cap {
             let key = Key { cap, ..key };
             if !self.fitted.contains_key(&key) {
-                let start = cap.checked_sub(1).and_then(|above| self.fitted.get(&Key { cap: above, ..key }));
+                let above = cap.checked_sub(1).filter(|_| cap > first);
+                let start = above.and_then(|above| self.fitted.get(&Key { cap: above, ..key }));
                 let start = start.map(|model| model.coefficients.clone());
                 let fitted = self.fit(key, start.as_deref())?;
                 if let Some(checkpoint) = &mut self.checkpoint {
@@ -257,7 +278,7 @@ impl<'a> Models<'a> {
 
     fn fit(&mut self, key: Key, start: Option<&[f64]>) -> Result<Fitted, Unfitted> {
         let objective = self.objectives[key.objective];
-        let limit = self.settings.caps[self.falling[key.cap]].limit;
+        let limit = self.falling.get(key.cap).map_or(f64::INFINITY, |at| self.settings.caps[*at].limit);
         let weights = self.weights(objective, limit, key.without);
         let ridge = self.settings.ridges[key.ridge];
         let (pairs, width) = (self.pairs, self.pairs.width);
@@ -287,7 +308,7 @@ impl<'a> Models<'a> {
         // The same start and order everywhere on the grid: points differ by their data, not by their luck.
         let seed = self.settings.seed;
         let training = Training { a, b, width: self.pairs.width, weights, labels: &labels, ridge, seed };
-        let coefficients = mlp::train(&training, network)?;
+        let mlp::Trained { parameters: coefficients, gradient } = mlp::train(&training, network)?;
         let scores = self.scores_of(&coefficients);
         let losses = scores.iter().zip(&labels).map(|(z, y)| super::loss(*z, *y));
         let (mut loss, mut nothing) = (Sum::default(), Sum::default());
@@ -297,7 +318,8 @@ impl<'a> Models<'a> {
         });
         let mut sides = scores.iter().zip(&labels).zip(weights).filter(|(_, w)| **w > 0.0);
         let separated = sides.all(|((z, y), _)| (y - 0.5) * z > 0.0);
-        Ok(Fitted { coefficients, converged: loss.value() <= nothing.value(), separated })
+        let converged = gradient <= mlp::AS_NOISE && loss.value() <= nothing.value();
+        Ok(Fitted { coefficients, converged, separated })
     }
 
     /// The minimum of mean over the target of \[softplus(z) - q z\] + mean over the log of w (q - y) z (Lemma 2026, section 6): rows
@@ -319,9 +341,10 @@ impl<'a> Models<'a> {
                 self.outcomes.insert(left_out, utilities);
             }
         }
-        let none = Vec::new();
-        let of_row = |row: usize| self.outcomes.get(&(without | (1 << self.folds[row]))).unwrap_or(&none);
-        let (mut masses, mut pulls) = robust.target(&used, &|row| of_row(row).clone());
+        let of_row = |row: usize| {
+            self.outcomes.get(&(without | (1 << self.folds[row]))).map_or(&[][..], |utilities| utilities.as_slice())
+        };
+        let (mut masses, mut pulls) = robust.target(&used, &of_row);
         let width = self.pairs.width;
         for (row, weight) in weights.iter().enumerate() {
             let own = &self.pairs.differences[row * width..(row + 1) * width];
@@ -395,6 +418,11 @@ impl<'a> Models<'a> {
         }
         Ok(scores)
     }
+}
+
+/// See [`Models::unclipped`].
+pub(super) fn unclipped(settings: &Settings) -> usize {
+    if settings.caps.iter().any(|cap| cap.limit.is_infinite()) { 0 } else { settings.caps.len() }
 }
 
 /// The root mean square of each difference over the rows; 1 where it is 0. It has no centre to take off: a constant cancels

@@ -8,6 +8,7 @@ use crate::declare::{Pairs as PairRule, Regime};
 use crate::estimate::{Comparisons, Outcomes, locate};
 use crate::logs::Responses;
 use crate::numeric::{Sum, sigmoid};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -144,6 +145,29 @@ impl Robust {
         Robust { model: Model::Given(utilities), ..self }
     }
 
+    /// Everything that a fit takes from here, as numbers: what tells one problem's fits from another's.
+    #[expect(clippy::cast_precision_loss, reason = "counts and places below 2^53 are exact")]
+    pub(super) fn numbers(&self) -> Vec<Cow<'_, [f64]>> {
+        let counts = |counts: &mut dyn Iterator<Item = usize>| Cow::Owned(counts.map(|count| count as f64).collect());
+        let mut all: Vec<Cow<'_, [f64]>> = vec![
+            (&self.differences).into(),
+            (&self.factors).into(),
+            Cow::Owned(self.cells.iter().map(|cell| f64::from(*cell)).collect()),
+            counts(&mut self.prompt_of_row.iter().copied()),
+            counts(&mut self.prompts.iter().flat_map(|own| [own.start, own.end])),
+            counts(&mut [self.width, usize::from(matches!(self.model, Model::Given(_)))].into_iter()),
+        ];
+        match &self.model {
+            Model::Given(utilities) => all.extend(utilities.iter().map(Cow::from)),
+            Model::Fitted(outcomes) => {
+                let (numbers, shape) = outcomes.numbers();
+                all.extend(numbers.map(Cow::from));
+                all.push(counts(&mut shape.into_iter()));
+            }
+        }
+        all
+    }
+
     /// The cells' coefficients from the labels of the rows that are not `excluded`.
     pub(super) fn utilities(&self, table: &[f64], excluded: &[bool]) -> Result<Vec<Vec<f64>>, NotRobust> {
         match &self.model {
@@ -161,7 +185,11 @@ impl Robust {
     /// The weight and the pull (weight x q) of every pair of the target, where `used` rows stand for the prompts and cells of
     /// the target. Pairs of a prompt share what its rows weigh. Summed, the weights are the number of used rows.
     #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
-    pub(super) fn target(&self, used: &[bool], utilities_of: &dyn Fn(usize) -> Vec<Vec<f64>>) -> (Vec<f64>, Vec<f64>) {
+    pub(super) fn target<'a>(
+        &self,
+        used: &[bool],
+        utilities_of: &dyn Fn(usize) -> &'a [Vec<f64>],
+    ) -> (Vec<f64>, Vec<f64>) {
         let mut masses: BTreeMap<(usize, u32), (usize, Sum)> = BTreeMap::new();
         let mut total = Sum::default();
         for (row, prompt) in self.prompt_of_row.iter().enumerate().filter(|(row, _)| used[*row]) {
@@ -175,8 +203,7 @@ impl Robust {
         for ((prompt, cell), (row, mass)) in masses {
             let own = self.prompts[prompt].clone();
             let share = scale * mass.value() / own.len().max(1) as f64;
-            let utilities = utilities_of(row);
-            let Some(utility) = utilities.get(cell as usize) else { continue };
+            let Some(utility) = utilities_of(row).get(cell as usize) else { continue };
             for pair in own {
                 let q = sigmoid(inner(utility, &self.differences[pair * self.width..(pair + 1) * self.width]));
                 weights[pair] += share;

@@ -53,7 +53,7 @@ pub(super) fn curve(
     places.sort_by(|a, b| a.1.total_cmp(&b.1));
     // At Lambda = 1 the worst case is the weighted objective, which is fitted by its own solver.
     places.retain(|(_, lambda)| differs(*lambda, 1.0));
-    let weighted = Key { objective: super::frontier::WEIGHTED, ridge, without: 0, cap: 0 };
+    let weighted = Key { objective: super::frontier::WEIGHTED, ridge, without: 0, cap: models.unclipped() };
     let of_weighted = Fit::of(models, weighted)?;
     let mut points = Vec::new();
     for (objective, lambda) in std::iter::once((super::frontier::WEIGHTED, 1.0)).chain(places) {

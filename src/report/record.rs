@@ -769,7 +769,8 @@ pub struct FrontierPoint {
     pub log_loss: FrontierEstimate,
     /// Kish's effective sample size of the weights that were fitted with.
     pub n_eff: f64,
-    /// Whether every fold's fit reached its minimum.
+    /// Whether every fold's fit reached its minimum: its gradient is zero, or the worst case is certified; a network's gradient is
+    /// no more than the rows' noise.
     pub converged: bool,
     /// Whether a fold's fit separates its rows.
     pub separated: bool,
