@@ -368,7 +368,7 @@ fn numbers_that_contradict_each_other_are_refused() {
     let sandbox = telemetry(None);
     keep(&sandbox, "logs.parquet", "all.statistics");
     let table = read_table(&sandbox.path("all.statistics"), "all", 1000).unwrap();
-    let edits: [(&str, Edit); 29] = [
+    let edits: [(&str, Edit); 31] = [
         ("`counterweight/statistics/v2`, where", |t| {
             t.metadata.insert("schema".into(), "counterweight/statistics/v2".into());
         }),
