@@ -7,8 +7,8 @@
 
 use counterweight::declare::{CapAt, parse_policy, parse_regime, shipped_policies};
 use counterweight::estimate::{Answer, Clusters, Comparisons, PolicyColumns, evaluate};
+use counterweight::numeric::Random;
 use counterweight::sensitivity::{Box, GammaSettings, LambdaSettings, compare_all};
-use counterweight::simulate::Random;
 use std::path::Path;
 use std::time::Instant;
 

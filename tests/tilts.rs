@@ -7,6 +7,7 @@ use arrow::datatypes::Float64Type;
 use counterweight::declare::Levels;
 use counterweight::estimate::{Answer, Clusters, Comparisons};
 use counterweight::logs::{Codes, Responses, ngrams};
+use counterweight::numeric::Random;
 use counterweight::numeric::{
     Logistic, WorstCase, collapse, fit_logistic, fit_worst_case, sigmoid, softplus, worst_mean,
 };
@@ -16,7 +17,6 @@ use counterweight::refit::{
 };
 use counterweight::report::{Report, Status};
 use counterweight::sensitivity::{Box, Row, marginal_bounds};
-use counterweight::simulate::Random;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::f64::consts::LN_2;
 use std::time::{Duration, Instant};

@@ -1,10 +1,10 @@
 //! A world made ready: its prompts and scores, and for every prompt and user type what is shown and liked.
 
-use super::random::Random;
 use crate::declare::{
     Filter, Generated, MechanismVersion, Problem, Problems, Responses, Selection, Tilt, Toward, World, WorldPairs,
 };
 use crate::logs;
+use crate::numeric::Random;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::collections::BTreeMap;
 
