@@ -245,7 +245,7 @@ fn check_size(world: &World, pairs: u64) -> Result<(), Problems> {
         return Ok(());
     }
     let message =
-        format!("{pairs} pairs of responses for {tables} user types and mechanisms are more than {MAX_PAIRS}");
+        format!("{pairs} pairs of responses, times {tables} user types and mechanisms, are more than {MAX_PAIRS}");
     Err(Problems(vec![problem(world, message, "have fewer prompts or fewer responses a prompt")]))
 }
 
