@@ -493,6 +493,25 @@ fn a_sample_is_read_like_a_log() {
     assert!(markdown.contains("average an outcome model over the 200 pairs of the target sample"), "{markdown}");
 }
 
+/// A candidate may be fitted on the sample's pairs; it has no log-probabilities on them to be judged by.
+#[test]
+fn a_fitted_candidate_takes_the_sample_for_its_target() {
+    let mut random = Random::new(4);
+    let pairs: Vec<Pair> = (0..200).map(|_| targeted(&mut random)).collect();
+    let fitted =
+        COLUMNS.to_owned() + "  - {name: fitted, role: challenger, fit: {model: tilt, objective: doubly_robust}}\n";
+    let (sandbox, all, _) = folder("pairs: {column: g}", "  target_sample: sample.parquet\n", &fitted);
+    sandbox.write_log("sample.parquet", &columns(&all, &pairs, false));
+    let report = audited(&sandbox);
+    let own = &report.refits[0];
+    assert!(own.problem.is_none() && own.objective == "doubly_robust", "{:?}", own.problem);
+    let found = own.frontier.as_ref().unwrap().preference_accuracy.estimate;
+    assert!((0.5..0.9).contains(&found), "{found}");
+    let note = robust(&report, "fitted").note.clone().unwrap();
+    assert!(note.contains("has no log-probabilities on the pairs of the target sample"), "{note}");
+    assert!(robust(&report, "new").estimate.is_some());
+}
+
 /// Every mistake is named, with exit 2 and no report.
 #[test]
 fn mistakes_of_a_sample_are_named() {

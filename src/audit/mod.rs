@@ -222,11 +222,11 @@ fn judged_candidates(
     let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(Candidates::default()) };
     let mut table = read_comparisons(declaration, log, collected, weights, progress)?;
     let (responses, selected) = (log.responses(), collected.statistics.inclusions.is_some());
-    let refits = refits::fit(declaration, (log, selected), &mut table, checkpoints, progress);
-    let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
-    let mut evaluation = estimate::evaluate(&table, regime, &policy.clip, pair_bound);
     let sample = estimate::collect_target_sample(log, audit, &table, progress)?;
     let given = estimate::TargetPairs { sample: sample.as_ref(), responses, selected };
+    let refits = refits::fit(declaration, &given, &mut table, checkpoints, progress);
+    let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
+    let mut evaluation = estimate::evaluate(&table, regime, &policy.clip, pair_bound);
     estimate::add_doubly_robust(&mut evaluation, &table, regime, audit, &given);
     let settings = checks::sensitivity_settings(&policy.checks);
     let pairs = settings.map(|(gamma, lambda)| sensitivity::compare_all(&table, &gamma, &lambda));
