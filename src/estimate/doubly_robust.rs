@@ -19,6 +19,10 @@ const RIDGE: f64 = 1.0;
 /// Beyond so many coefficients the model has no effects of its own for the levels of the covariates.
 const MAX_COEFFICIENTS: usize = 512;
 
+/// Numbers that a fit lays out at most, 8 bytes each: where rows times coefficients are more, only some rows are fitted on. The
+/// estimate is right whatever the model, and the error of a model of so many rows is nothing beside that of the answers.
+const MAX_NUMBERS: usize = 1 << 24;
+
 /// Why there is no doubly robust estimate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRobust {
@@ -288,9 +292,11 @@ impl Outcomes {
     /// not `excluded`. `None` where there is no fit.
     pub fn fit(&self, cell_of_row: &[u32], labels_of_rows: &[f64], excluded: &[bool]) -> Option<Vec<Vec<f64>>> {
         let size = self.width * self.block_count;
+        let every = (excluded.iter().filter(|excluded| !**excluded).count() * size).div_ceil(MAX_NUMBERS).max(1);
         let (mut features, mut labels) = (Vec::new(), Vec::new());
         let rows = self.differences.chunks_exact(self.width).zip(cell_of_row).zip(labels_of_rows.iter().zip(excluded));
-        for ((row, cell), (label, _)) in rows.filter(|(_, (_, excluded))| !**excluded) {
+        let taken = rows.zip(0..).filter(|((_, (_, excluded)), row)| !**excluded && is_taken(*row, every));
+        for (((row, cell), (label, _)), _) in taken {
             let from = features.len();
             features.resize(from + size, 0.0);
             for block in self.blocks.get(*cell as usize)? {
@@ -311,6 +317,14 @@ impl Outcomes {
         };
         Some(self.blocks.iter().map(of_cell).collect())
     }
+}
+
+/// About one row in so many, scattered: every so many-th one would be of some prompts alone where prompts come round in turns.
+/// The finaliser of `SplitMix64` (Steele, Lea & Flood 2014).
+fn is_taken(row: u64, every: usize) -> bool {
+    let mixed = (row ^ (row >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    every <= 1 || (mixed ^ (mixed >> 31)).is_multiple_of(every as u64)
 }
 
 /// Block 0 for every cell, and one for each level of each covariate beyond the first, as far as that leaves the model small.
