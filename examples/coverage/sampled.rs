@@ -15,7 +15,7 @@ enum Wrong {
     Nothing,
     /// Features say nothing about responses.
     Model,
-    /// Pairs whose first response has more of the attribute are recorded four times too likely.
+    /// Pairs shown to casual users are recorded four times too likely.
     Propensities,
 }
 
@@ -114,15 +114,14 @@ impl Case {
             table.clusters.clear();
         }
         let mut features = FeaturePair { width: 2, ..FeaturePair::default() };
-        for (row, place) in log.iter().zip(0..) {
+        for (place, row) in log.iter().enumerate() {
             let Some(prompt) = row.prompt_id.as_deref().and_then(|id| prompts.get(id)) else { continue };
             let find = |id: &Option<String>| prompt.responses.iter().find(|own| Some(&own.id) == id.as_ref());
             let (Some(a), Some(b)) = (find(&row.response_a), find(&row.response_b)) else { continue };
             features.a.extend(self.features(a, random));
             features.b.extend(self.features(b, random));
-            if self.wrong == Wrong::Propensities && a.attribute > b.attribute {
-                let ratio: Option<&mut f64> = table.pair_ratio.get_mut(place);
-                ratio.into_iter().for_each(|ratio| *ratio /= 4.0);
+            if self.wrong == Wrong::Propensities && row.user_type.as_deref() == Some("casual") {
+                table.pair_ratio.get_mut(place).into_iter().for_each(|ratio| *ratio /= 4.0);
                 table.weight.get_mut(place).into_iter().for_each(|weight| *weight /= 4.0);
             }
         }

@@ -225,14 +225,19 @@ pub fn sample_differences(
     Ok((width, of_log, of_sample))
 }
 
-/// The sum of two means from different rows: V = V_1 + V_2 + 2 C, on the degrees of freedom of Welch (1947).
+/// The sum of two means from different rows: V = V_1 + V_2 + 2 C, on the degrees of freedom of Welch (1947) where they share nothing, else
+/// on the fewer of both.
 fn both(modelled: &Estimate, correction: &Estimate, covariance: f64) -> Estimate {
     let estimate = modelled.estimate + correction.estimate;
     let added = |one: Option<f64>, other: Option<f64>, twice: f64| {
         Some((one?.powi(2) + other?.powi(2) + 2.0 * twice).sqrt()).filter(|se| se.is_finite())
     };
     let se = added(modelled.se, correction.se, covariance);
-    let freedom = welch((modelled.se, modelled.freedom), (correction.se, correction.freedom));
+    let freedom = match covariance > 0.0 {
+        // The same prompts twice are no more prompts.
+        true => modelled.freedom.min(correction.freedom),
+        false => welch((modelled.se, modelled.freedom), (correction.se, correction.freedom)),
+    };
     let student = se.filter(|se| *se > 0.0).zip(t_quantile(LEVEL, freedom)).map(|(se, t)| Interval {
         low: (estimate - t * se).max(UNIT.0),
         high: (estimate + t * se).min(UNIT.1),
