@@ -24,7 +24,8 @@ const CELLS: usize = 20;
 const PROMPTS: usize = 50_000;
 /// Responses of a prompt, one by each generator.
 const RESPONSES: usize = 4;
-const FEATURES: usize = 8;
+/// More, and the label model has more than 256 coefficients with 20 cells, and is refused.
+const FEATURES: usize = 4;
 const ANNOTATORS: usize = 2_000;
 
 fn main() {
