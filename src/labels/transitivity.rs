@@ -58,6 +58,8 @@ pub struct CellFit {
     pub observed: f64,
     /// Standard error of their difference, by prompt; `None` where it is not known.
     pub standard_error: Option<f64>,
+    /// Two-sided p-value of no difference, over all bins and cells (Holm); `None` where it is not known.
+    pub p_value: Option<f64>,
 }
 
 /// Three generators of which the first beats the second, the second the third, and the third the first.
@@ -97,27 +99,26 @@ pub fn preference_fit(model: &LabelModel, table: &Comparisons, implied: &[f64]) 
         by_cell.entry(cell).or_default().push(row);
     }
     let mut cells = Vec::new();
+    let mut place = Vec::new();
     for (cell, rows) in &by_cell {
         let (Some(mean), Some(own)) = (model.mean_of(&differences, rows), model.mean_of(&expected, rows)) else {
             continue;
         };
-        p_values.extend(p_of(mean.estimate, mean.se, mean.freedom));
+        let p_value = p_of(mean.estimate, mean.se, mean.freedom);
+        place.push(p_value.map(|_| p_values.len()));
+        p_values.extend(p_value);
         let (implied, observed) = (own.estimate, own.estimate + mean.estimate);
-        cells.push(CellFit { cell: *cell, n: mean.n, implied, observed, standard_error: mean.se });
+        cells.push(CellFit { cell: *cell, n: mean.n, implied, observed, standard_error: mean.se, p_value });
+    }
+    let adjusted = holm(&p_values);
+    for (cell, at) in cells.iter_mut().zip(place) {
+        cell.p_value = at.and_then(|at| adjusted.get(at).copied());
     }
     let total = as_f64(model.rows.len());
     #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
     let error = bins.iter().map(|own| own.n as f64 / total * (own.observed - own.implied).abs()).sum();
     let (triples, circular, cycles) = cycles(table);
-    PreferenceFit {
-        bins,
-        error,
-        cells,
-        p_value: holm(&p_values).into_iter().reduce(f64::min),
-        triples,
-        circular,
-        cycles,
-    }
+    PreferenceFit { bins, error, cells, p_value: adjusted.into_iter().reduce(f64::min), triples, circular, cycles }
 }
 
 /// Two-sided.
