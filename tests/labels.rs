@@ -119,7 +119,7 @@ fn what_is_small_or_cancels_in_the_whole_log_is_found_in_its_cells_and_annotator
 fn a_change_that_comes_and_goes_is_found_along_the_way() {
     let report = changed(|rows| rows.iter_mut().skip(3200).take(1600).for_each(flip));
     let (status, message) = status_of(&report, "label-drift");
-    assert!(status == Status::Warn && message.contains("the running test shows it first in 2026-08"), "{message}");
+    assert!(status == Status::Warn && message.contains("the running test shows it first in 2026-09"), "{message}");
     let finding = check(&report, "label-drift");
     let crossed: Vec<&str> =
         finding.measures.iter().filter(|own| own.crossed.is_some()).map(|own| own.name.as_str()).collect();
@@ -130,8 +130,10 @@ fn a_change_that_comes_and_goes_is_found_along_the_way() {
 fn no_change_is_not_said_of_rows_that_could_not_show_one() {
     let report = changed(|rows| rows.truncate(2100));
     let (status, message) = status_of(&report, "label-drift");
-    assert!(status == Status::Undetermined && message.starts_with("3"), "{message}");
-    assert!(message.contains("rows are too few for a change to be seen"), "{message}");
+    assert!(
+        status == Status::Undetermined && message.starts_with("too few rows for a change to be seen ("),
+        "{message}"
+    );
     // Those that changed do not say when they were labelled.
     let report = changed(|rows| {
         for row in rows.iter_mut().skip(4000).filter(|row| is_odd(row)) {
@@ -376,7 +378,8 @@ fn mass_that_was_never_shown_is_summed_by_hand() {
     let finding = check(&report, "candidate-support");
     assert_eq!(finding.status, Status::Undetermined, "{}", finding.message);
     let measure = finding.measures.iter().find(|own| own.name == "its mass on responses that were judged").unwrap();
-    assert_close(measure.value.unwrap(), 0.375 * 0.4 + 0.375 * 0.75 + 0.25 * 0.4, 1e-12, "judged");
+    // With three responses listed, g_T of p is twice what it was: the rows weigh 3, 1.5, 1 and 1.
+    assert_close(measure.value.unwrap(), (3.0 * 0.4 + 1.5 * 0.75 + 2.0 * 0.4) / 6.5, 1e-12, "judged");
     // Probabilities that sum to more than 1 are none.
     sandbox.write("responses.ndjson", listed.replace(&ln(0.5).to_string(), "-0.1"));
     let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));

@@ -144,7 +144,7 @@ fn lacking(drift: &Drift, all: u64, bounds: &Bounds) -> (Vec<Measure>, Vec<Strin
     ];
     let mut why = Vec::new();
     if least < bounds.rows {
-        why.push(format!("{} are too few for a change to be seen", rows(fewer)));
+        why.push(format!("too few rows for a change to be seen ({} in the shorter half)", rows(fewer)));
     }
     if untimed > bounds.untimed {
         why.push(format!("{} of {} do not say when they were labelled", rows(drift.untimed), rows(all)));

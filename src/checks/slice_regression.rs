@@ -67,7 +67,7 @@ fn p_of_regression(estimate: &Estimate, (_, high): (f64, f64), margin: f64, unsu
 
 /// What shows a regression is the one-sided p-value over all slices; the interval beside it is two-sided and may hold the margin.
 fn one_sided(p_value: f64) -> String {
-    format!(" and one-sided p = {p_value:.2e}, over its slices, that it is no regression")
+    format!(", one-sided p = {p_value:.1e} over the slices")
 }
 
 fn judged(

@@ -38,7 +38,7 @@ pub struct SideShift {
     pub p_value: Option<f64>,
 }
 
-/// Labels below which an annotator's error is not to be relied on.
+/// Labels below which the error of a mean of answers is not to be relied on.
 pub(super) const MIN_LABELS: u64 = 30;
 
 /// One for each annotator, most labels first; empty where they are not mapped.
