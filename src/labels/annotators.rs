@@ -45,14 +45,16 @@ pub(super) const MIN_LABELS: u64 = 30;
 pub fn annotator_shifts(model: &LabelModel, table: &Comparisons, implied: &[f64]) -> Vec<AnnotatorShift> {
     let both = implied.iter().zip(&model.answers).map(|(z, y)| agreement(*z, *y));
     let expected: Vec<f64> = both.map(|(_, p)| p).collect();
-    let sides = model.sides(implied);
+    let (sides, variances) = (model.sides(implied), model.variances(implied));
     let overall: Vec<f64> = sides.iter().map(|side| mean(model, side, None).map_or(0.0, |own| own.estimate)).collect();
     let mut shifts: Vec<AnnotatorShift> = Vec::new();
     for (ordinal, rows) in (1_u64..).zip(&rows_of(model, table)).filter(|(_, rows)| !rows.is_empty()) {
         let along = |(side, overall): (&Side, &f64)| {
             let mean = mean(model, side, Some(rows))?;
             let shift = mean.estimate - overall;
-            let tested = mean.se.filter(|se| *se > 0.0 && mean.n >= MIN_LABELS);
+            let sided = rows.iter().copied().filter(|row| side.has(*row));
+            let least = independent_error(&variances, sided);
+            let tested = mean.se.filter(|se| *se > 0.0 && mean.n >= MIN_LABELS).map(|se| se.max(least));
             let tail = tested.and_then(|se| t_tail(shift.abs() / se, mean.freedom));
             let p_value = tail.map(|tail| (2.0 * tail).min(1.0));
             Some((mean, SideShift { side: side.name.clone(), shift, p_value }))
@@ -109,7 +111,12 @@ fn mean(model: &LabelModel, side: &Side, rows: Option<&Vec<usize>>) -> Option<Es
             &all
         }
     };
-    let sided = |row: &usize| side.residuals.get(*row).is_some_and(|own| !own.is_nan());
-    let rows: Vec<usize> = rows.iter().copied().filter(sided).collect();
+    let rows: Vec<usize> = rows.iter().copied().filter(|row| side.has(*row)).collect();
     model.mean_of(&side.residuals, &rows)
+}
+
+/// The standard error of the mean of independent answers of these variances.
+pub(super) fn independent_error(variances: &[f64], rows: impl Iterator<Item = usize>) -> f64 {
+    let (n, sum) = rows.fold((0.0, 0.0), |(n, sum), row| (n + 1.0, sum + variances.get(row).copied().unwrap_or(0.0)));
+    f64::sqrt(sum) / n
 }

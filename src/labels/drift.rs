@@ -1,6 +1,6 @@
 //! Do labels late in the log follow the same model as early ones?
 
-use super::annotators::{MIN_LABELS, adjust, rows_of};
+use super::annotators::{MIN_LABELS, adjust, independent_error, rows_of};
 use super::model::{Blocks, Gain, LabelModel, Side, agreement, as_f64};
 use super::monitor::{Monitor, monitor};
 use crate::estimate::{Comparisons, Estimate};
@@ -122,10 +122,10 @@ fn part_changes(
     }
     let people = (1_u64..).zip(rows_of(model, table)).map(|(ordinal, rows)| (Part::Annotator(ordinal), rows));
     let parts = cells.into_iter().map(|(cell, rows)| (Part::Cell(cell), rows)).chain(people);
-    let sides = model.sides(implied);
+    let (sides, variances) = (model.sides(implied), model.variances(implied));
     let of_part = |(part, rows): (Part, Vec<usize>)| {
-        let own =
-            sides.iter().filter_map(|side| change(model, side, &rows, late).map(|own| PartChange { part, ..own }));
+        let of_side = |side: &Side| Some(PartChange { part, ..change(model, (side, &variances), &rows, late)? });
+        let own = sides.iter().filter_map(of_side);
         own.collect::<Vec<_>>()
     };
     let mut changes: Vec<PartChange> = parts.flat_map(of_part).collect();
@@ -135,7 +135,12 @@ fn part_changes(
 
 /// The difference of two means over rows of the same prompts: that of one score, each half's residuals about their mean and divided by
 /// its share of the rows, has the same error. `None` with too few labels in either half.
-fn change(model: &LabelModel, side: &Side, rows: &[usize], late: &dyn Fn(usize) -> Option<bool>) -> Option<PartChange> {
+fn change(
+    model: &LabelModel,
+    (side, variances): (&Side, &[f64]),
+    rows: &[usize],
+    late: &dyn Fn(usize) -> Option<bool>,
+) -> Option<PartChange> {
     let known = rows.iter().filter_map(|row| {
         let residual = side.residuals.get(*row).copied().filter(|own| !own.is_nan())?;
         Some((*row, residual, late(*row)?))
@@ -157,7 +162,10 @@ fn change(model: &LabelModel, side: &Side, rows: &[usize], late: &dyn Fn(usize) 
     let rows: Vec<usize> = known.iter().map(|(row, ..)| *row).collect();
     let spread = model.mean_of_own(&known.iter().map(score).collect::<Vec<_>>(), &rows)?;
     let change = after - before;
-    let tail = spread.se.filter(|se| *se > 0.0).and_then(|se| t_tail(change.abs() / se, spread.freedom));
+    let of_half = |wanted: bool| known.iter().filter(move |(.., late)| *late == wanted).map(|(row, ..)| *row);
+    let least = independent_error(variances, of_half(false)).hypot(independent_error(variances, of_half(true)));
+    let error = spread.se.filter(|se| *se > 0.0).map(|se| se.max(least));
+    let tail = error.and_then(|se| t_tail(change.abs() / se, spread.freedom));
     Some(PartChange {
         part: Part::Cell(0),
         side: side.name.clone(),

@@ -211,6 +211,12 @@ impl LabelModel {
         }
         sides
     }
+
+    /// Each row's variance of an answer by the model, p (1 - p). Far out in the tail, where the largest of many shifts lies, the spread
+    /// that is seen in a few answers is too small just where their mean is far off: an error is at least what this gives.
+    pub fn variances(&self, implied: &[f64]) -> Vec<f64> {
+        implied.iter().map(|z| sigmoid(*z) * sigmoid(-*z)).collect()
+    }
 }
 
 /// A side of every pair.
@@ -220,6 +226,13 @@ pub struct Side {
     pub name: String,
     /// By row, how far the answer agrees with it (1, 0, 1/2) less what the label model expects; NaN where it is neither side.
     pub residuals: Vec<f64>,
+}
+
+impl Side {
+    /// Whether a row's pair has such a side.
+    pub fn has(&self, row: usize) -> bool {
+        self.residuals.get(row).is_some_and(|own| !own.is_nan())
+    }
 }
 
 /// Which blocks of coefficients apply to each row.
