@@ -8,8 +8,8 @@ use counterweight::estimate::{
     add_doubly_robust, evaluate, mean as weighted, sampled_doubly_robust,
 };
 use counterweight::logs::{Codes, ColumnData, Responses};
+use counterweight::numeric::Random;
 use counterweight::report::{EstimatorRecord, Report};
-use counterweight::simulate::Random;
 use std::path::Path;
 
 const PROMPTS: usize = 40;

@@ -5,7 +5,8 @@ use counterweight::declare::{Levels, Regime, World};
 use counterweight::estimate::{
     Comparisons, FeaturePair, PolicyColumns, TargetPairs, TargetSample, add_doubly_robust, evaluate,
 };
-use counterweight::simulate::{Prompt, Random, Row, Scene, scene};
+use counterweight::numeric::Random;
+use counterweight::simulate::{Prompt, Row, Scene, scene};
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
