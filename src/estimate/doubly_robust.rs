@@ -131,14 +131,16 @@ impl<'a> Pool<'a> {
             return Err(NotRobust::Selected);
         }
         let responses = given.responses.ok_or(NotRobust::NoFeatures)?;
-        let features = responses.features.as_ref().ok_or(NotRobust::NoFeatures)?;
+        if responses.features.is_none() {
+            return Err(NotRobust::NoFeatures);
+        }
         let rows = locate(table, responses).ok_or(NotRobust::UnknownResponse)?;
         let mut of_prompt = vec![Vec::new(); responses.prompts.values.len()];
         for (response, prompt) in responses.prompts.codes.iter().enumerate() {
             of_prompt.get_mut(*prompt as usize).ok_or(NotRobust::UnknownResponse)?.push(response);
         }
         let folds = folds(table)?;
-        let outcomes = Outcomes::new(table, responses.width, features, &rows);
+        let outcomes = Outcomes::new(table, responses, &rows);
         let utilities = cross_fitted(&outcomes, table, &folds)?;
         Ok(Pool { table, responses, of_prompt, rows, folds, utilities })
     }
@@ -205,8 +207,7 @@ impl<'a> Pool<'a> {
     }
 
     fn utility(&self, response: usize, coefficients: &[f64]) -> f64 {
-        let width = self.responses.width;
-        let own = self.responses.features.as_ref().and_then(|all| all.get(response * width..(response + 1) * width));
+        let own = self.responses.features_of(response);
         own.map_or(f64::NAN, |own| own.iter().zip(coefficients).map(|(x, u)| x * u).sum())
     }
 }
@@ -260,10 +261,10 @@ pub struct Outcomes {
 
 impl Outcomes {
     /// The regression over the rows of a table, each with its prompt and both its responses ([`locate`]).
-    pub fn new(table: &Comparisons, width: usize, features: &[f64], rows: &[(usize, usize, usize)]) -> Outcomes {
-        let of = |response: usize| features.get(response * width..(response + 1) * width).unwrap_or_default();
+    pub fn new(table: &Comparisons, responses: &Responses, rows: &[(usize, usize, usize)]) -> Outcomes {
+        let of = |response: usize| responses.features_of(response).unwrap_or_default();
         let differences = rows.iter().flat_map(|(_, a, b)| of(*a).iter().zip(of(*b)).map(|(x, y)| x - y)).collect();
-        Outcomes::of_differences(table, width, differences)
+        Outcomes::of_differences(table, responses.width, differences)
     }
 
     /// The regression over the rows of a table, from phi(a) - phi(b) row by row.

@@ -203,11 +203,12 @@ pub fn sample_differences(
         return Ok((own.width, of(&own.a, &own.b), of(&other.a, &other.b)));
     }
     let responses = responses.ok_or(NotRobust::NoFeatures)?;
-    let features = responses.features.as_ref().ok_or(NotRobust::NoFeatures)?;
-    let width = responses.width;
+    if responses.features.is_none() {
+        return Err(NotRobust::NoFeatures);
+    }
     let of = |response: u32| {
-        let start = usize::try_from(response).ok().filter(|_| response != Codes::MISSING)?.checked_mul(width)?;
-        Some((features.get(start..start + width)?, responses.prompts.codes.get(response as usize)?))
+        let response = response as usize;
+        Some((responses.features_of(response)?, responses.prompts.codes.get(response)?))
     };
     let listed = |a: &Option<Vec<u32>>, b: &Option<Vec<u32>>| -> Option<Vec<f64>> {
         let mut differences = Vec::new();
@@ -222,7 +223,7 @@ pub fn sample_differences(
     };
     let of_log = listed(&table.response_a, &table.response_b).ok_or(NotRobust::UnknownResponse)?;
     let of_sample = listed(&sample.response_a, &sample.response_b).ok_or(NotRobust::UnknownPair)?;
-    Ok((width, of_log, of_sample))
+    Ok((responses.width, of_log, of_sample))
 }
 
 /// The sum of two means from different rows: V = V_1 + V_2 + 2 C, on the degrees of freedom of Welch (1947) where they share nothing, else

@@ -321,13 +321,12 @@ fn features(table: &Comparisons, responses: Option<&Responses>, rows: &[u32]) ->
         let column = |at: usize| (name(at), rows.iter().map(|row| difference(row, at)).collect());
         return (0..own.width).map(column).collect();
     }
-    let found = responses.and_then(|own| Some((own, own.features.as_ref()?)));
-    let (Some((own, values)), Some(a), Some(b)) = (found, &table.response_a, &table.response_b) else {
+    let (Some(own), Some(a), Some(b)) = (responses, &table.response_a, &table.response_b) else {
         return Vec::new();
     };
     let of = |codes: &[u32], row: u32, at: usize| {
-        let code = codes.get(row as usize).copied().filter(|code| *code != Codes::MISSING);
-        code.and_then(|code| values.get(code as usize * own.width + at)).copied().unwrap_or(f64::NAN)
+        let response = codes.get(row as usize).and_then(|code| own.features_of(*code as usize));
+        response.and_then(|features| features.get(at)).copied().unwrap_or(f64::NAN)
     };
     let column = |at: usize| (name(at), rows.iter().map(|row| of(a, *row, at) - of(b, *row, at)).collect());
     (0..own.width).map(column).collect()

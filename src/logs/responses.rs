@@ -29,6 +29,14 @@ pub struct Responses {
     pub keys: ResponseKeys,
 }
 
+impl Responses {
+    /// The features of a response, by its place in the file. `None` without features or such a response.
+    pub fn features_of(&self, response: usize) -> Option<&[f64]> {
+        let start = response.checked_mul(self.width)?;
+        self.features.as_ref()?.get(start..start.checked_add(self.width)?)
+    }
+}
+
 /// Where to find a response by the 64-bit keys of its identifier and its prompt's, as texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseKeys {

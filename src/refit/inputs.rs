@@ -67,17 +67,12 @@ type Sides = (Vec<f64>, Vec<f64>);
 
 fn by_response(comparisons: &Comparisons, responses: Option<&Responses>) -> Option<(usize, Sides)> {
     let responses = responses?;
-    let features = responses.features.as_ref()?;
-    let width = responses.width;
-    let of = |index: &u32| {
-        let start = usize::try_from(*index).ok().filter(|_| *index != Codes::MISSING)?.checked_mul(width)?;
-        features.get(start..start + width)
-    };
+    responses.features.as_ref()?;
     let side = |rows: &[u32]| -> Vec<f64> {
-        let missing = vec![f64::NAN; width];
-        rows.iter().flat_map(|index| of(index).unwrap_or(&missing).to_vec()).collect()
+        let missing = vec![f64::NAN; responses.width];
+        rows.iter().flat_map(|own| responses.features_of(*own as usize).unwrap_or(&missing)).copied().collect()
     };
-    Some((width, (side(comparisons.response_a.as_ref()?), side(comparisons.response_b.as_ref()?))))
+    Some((responses.width, (side(comparisons.response_a.as_ref()?), side(comparisons.response_b.as_ref()?))))
 }
 
 /// The responses of each prompt with the reference's log-probabilities in `column`. `None` without features or such a column
@@ -85,7 +80,6 @@ fn by_response(comparisons: &Comparisons, responses: Option<&Responses>) -> Opti
 pub fn menu(comparisons: &Comparisons, responses: Option<&Responses>, column: Option<&str>) -> Option<Menu> {
     // What the log's own columns hold need not be what the responses file holds.
     let responses = responses.filter(|_| comparisons.features.is_none())?;
-    let (features, width) = (responses.features.as_ref()?, responses.width);
     let reference = responses.log_probabilities.get(column?)?;
     let mut by_prompt: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for (response, prompt) in responses.prompts.codes.iter().enumerate() {
@@ -97,7 +91,7 @@ pub fn menu(comparisons: &Comparisons, responses: Option<&Responses>, column: Op
     for (prompt, own) in by_prompt {
         let from = menu.ln_reference.len();
         for response in own {
-            menu.features.extend_from_slice(features.get(response * width..(response + 1) * width)?);
+            menu.features.extend_from_slice(responses.features_of(response)?);
             menu.ln_reference.push(*reference.get(response)?);
         }
         place.insert(prompt, u32::try_from(menu.prompts.len()).ok()?);

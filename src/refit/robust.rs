@@ -166,7 +166,7 @@ impl Robust {
         if count > MAX_PAIRS {
             return Err(NotRobust::TooMany);
         }
-        let phi = |response: usize| &features[response * width..(response + 1) * width];
+        let phi = |response: usize| responses.features_of(response).unwrap_or_default();
         let (mut differences, mut prompts, mut place) =
             (Vec::with_capacity(count * width), Vec::new(), BTreeMap::new());
         let mut pairs = 0;
@@ -183,7 +183,7 @@ impl Robust {
         }
         let prompt_of_row = located.iter().filter_map(|(prompt, ..)| place.get(prompt).copied()).collect();
         let factor = |cell: &u32| table.factors.get(*cell as usize).copied().unwrap_or(0.0);
-        let model = Model::Fitted(Outcomes::new(table, width, features, &located));
+        let model = Model::Fitted(Outcomes::new(table, responses, &located));
         let target = Target::Listed { prompts, prompt_of_row, factors: table.cell.iter().map(factor).collect() };
         Ok(Robust { differences, target, cells: table.cell.clone(), model, width })
     }
