@@ -112,9 +112,14 @@ impl Case {
         Case { audit, regime, candidates: true, rows: JUDGED_ROWS, ..self }
     }
 
-    /// With the file of all responses beside the log.
+    /// With the file of all responses beside the log, and every policy's log-probabilities in it.
     fn with_responses(self) -> Case {
-        Case { audit: self.scene.audit_yaml("logs.parquet"), ..self }
+        let mut audit = self.scene.audit_yaml("logs.parquet");
+        for policy in ["ref", "longer", "judge"] {
+            let sides = format!("logp_a: \"{policy}_logp_a\", logp_b: \"{policy}_logp_b\"");
+            audit = audit.replace(&sides, &format!("logp: {policy}_logp"));
+        }
+        Case { audit, ..self }
     }
 
     /// With a tilt that is fitted on the log, beside the incumbent.
@@ -546,6 +551,18 @@ fn of_labels() -> Result<Vec<Study>, Box<dyn Error>> {
         })
     };
     let dial = |dial: f64| made(&format!("confounding of strength {dial}"), &|own| own.confounding = dial);
+    // Each type asks for a domain of its own in this share of its prompts.
+    let keen = |share: f64| {
+        made(&format!("each type asks for its own domain in {} % of its prompts", 100.0 * share), &|own| {
+            let rest = [0.6 * (1.0 - share), 0.4 * (1.0 - share)];
+            for (user, domains) in
+                own.user_types.iter_mut().zip([["helpful", "koala", "oasst"], ["oasst", "koala", "helpful"]])
+            {
+                let asks = domains.map(str::to_owned).into_iter().zip([share, rest[0], rest[1]]);
+                user.asks = asks.collect();
+            }
+        })
+    };
     let listed = Case { name: "clean".to_owned(), ..clean.clone().with_responses() };
     let leading = |value: f64| -> Result<Case, Box<dyn Error>> {
         let name = format!("lead {} under the target", signed(value));
@@ -576,9 +593,9 @@ fn of_labels() -> Result<Vec<Study>, Box<dyn Error>> {
             ..Study::new("label-drift", &clean)
         },
         Study {
-            about: "Logs of the world of `examples/power/world.yaml`, from independence to as written. The limit is no test: the page \
-                    claims no rate.",
-            points: [0.25, 0.5, 1.0].into_iter().map(dial).collect::<Result<_, _>>()?,
+            about: "Logs of the world of `examples/power/world.yaml`, from independence to as written, and beyond: users who ask \
+                    for one domain more and more. The limit is no test: the page claims no rate.",
+            points: [dial(1.0), keen(0.55), keen(0.6), keen(0.8)].into_iter().collect::<Result<_, _>>()?,
             ..Study::new("confounding-strength", &Case { name: "clean, users ask alike".to_owned(), ..dial(0.0)? })
         },
         Study {

@@ -60,7 +60,12 @@ impl Tail {
         self.shrink();
     }
 
-    /// The values kept, descending: all of those above [`Tail::complete_above`].
+    /// The values kept, in no particular order: all of those above [`Tail::complete_above`].
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The values kept, descending.
     pub fn descending(&self) -> Vec<f64> {
         let mut values = self.values.clone();
         values.sort_unstable_by(|a, b| b.total_cmp(a));

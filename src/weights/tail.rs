@@ -25,13 +25,17 @@ pub(super) fn largest(statistics: &Statistics, cells: &BTreeMap<Levels, CellWeig
     let mut complete_above = 0.0_f64;
     for (levels, cell) in &statistics.cells {
         let factor = cells.get(levels).map_or(0.0, CellWeight::factor);
-        values.extend(cell.tail.descending().into_iter().map(|ratio| factor * ratio));
+        values.extend(cell.tail.values().iter().map(|ratio| factor * ratio));
         complete_above = complete_above.max(factor * cell.tail.complete_above().unwrap_or(0.0));
     }
-    values.sort_unstable_by(|a, b| b.total_cmp(a));
     // Below this value, a cell's tail may have dropped weights that belong in between.
     values.retain(|value| *value >= complete_above);
-    values.truncate(count);
+    if count < values.len() {
+        // Sorting what is not asked for would take most of the time.
+        values.select_nth_unstable_by(count, |a, b| b.total_cmp(a));
+        values.truncate(count);
+    }
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
     values
 }
 

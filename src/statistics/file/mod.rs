@@ -64,7 +64,7 @@ fn too_large(statistics: &Statistics) -> Option<String> {
     let histograms = cells.chain(generators.map(|own| &own.histogram)).chain(floors);
     let spanned: usize =
         histograms.map(|histogram| span(&histogram.occupied().map(|(b, _)| b).collect::<Vec<_>>())).sum();
-    let kept: usize = statistics.cells.values().map(|cell| cell.tail.descending().len()).sum();
+    let kept: usize = statistics.cells.values().map(|cell| cell.tail.values().len()).sum();
     (spanned > MAX_VALUES || kept > MAX_VALUES)
         .then(|| format!("histograms or tails hold more than {MAX_VALUES} numbers; audit fewer cells"))
 }
