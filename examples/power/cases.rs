@@ -553,7 +553,7 @@ fn of_labels() -> Result<Vec<Study>, Box<dyn Error>> {
     let dial = |dial: f64| made(&format!("confounding of strength {dial}"), &|own| own.confounding = dial);
     // Each type asks for a domain of its own in this share of its prompts.
     let keen = |share: f64| {
-        made(&format!("each type asks for its own domain in {} % of its prompts", 100.0 * share), &|own| {
+        made(&format!("each type asks for its own domain in {:.0} % of its prompts", 100.0 * share), &|own| {
             let rest = [0.6 * (1.0 - share), 0.4 * (1.0 - share)];
             for (user, domains) in
                 own.user_types.iter_mut().zip([["helpful", "koala", "oasst"], ["oasst", "koala", "helpful"]])
