@@ -4,8 +4,8 @@
 //! it in turns, and prints the ratio: it names the folder of the arrays in COUNTERWEIGHT_BENCH_DATA.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark prints and stops at the first problem")]
 
+use counterweight::numeric::Random;
 use counterweight::numeric::{Logistic, fit_logistic, sigmoid};
-use counterweight::simulate::Random;
 use std::path::Path;
 use std::time::Instant;
 

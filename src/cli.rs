@@ -410,8 +410,8 @@ struct VerifyArgs {
     /// Audit again from the same inputs, and compare the records
     #[arg(long)]
     recompute: bool,
-    /// What must hold: pass, inputs, or role=NAME; again for each
-    #[arg(long, value_name = "pass|inputs|role=NAME", value_parser = requirement)]
+    /// What must hold: pass, inputs, protocol, or role=NAME; again for each
+    #[arg(long, value_name = "pass|inputs|protocol|role=NAME", value_parser = requirement)]
     require: Vec<Requirement>,
     /// How many days ago it may have been signed at most
     #[arg(long, value_name = "DAYS")]
@@ -436,8 +436,9 @@ fn requirement(text: &str) -> Result<Requirement, String> {
     match text.split_once('=') {
         None if text == "pass" => Ok(Requirement::Pass),
         None if text == "inputs" => Ok(Requirement::Inputs),
+        None if text == "protocol" => Ok(Requirement::Protocol),
         Some(("role", role)) if !role.is_empty() => Ok(Requirement::Role(role.to_owned())),
-        _ => Err("give pass, inputs or role=NAME".to_owned()),
+        _ => Err("give pass, inputs, protocol or role=NAME".to_owned()),
     }
 }
 

@@ -6,8 +6,8 @@ use counterweight::audit::{Input, audit, comparisons};
 use counterweight::declare::{self, parse_world};
 use counterweight::estimate::Comparisons;
 use counterweight::logs::{Label, LogFormat};
+use counterweight::numeric::kendall_tau;
 use counterweight::report::{CheckRecord, Report, Status};
-use counterweight::sensitivity::kendall_tau;
 use counterweight::simulate::{self, Truth};
 use counterweight::statistics::Statistics;
 use counterweight::weights;
@@ -75,12 +75,22 @@ fn mutual_information_agrees_with_scipys_likelihood_ratio_test() {
         let all = weights::information(&statistics, &covariates, &BTreeMap::new());
         let n: f64 = counts.iter().flatten().sum();
         for own in &all {
+            assert!(own.corrected <= own.plug_in && own.corrected <= own.most + 1e-12, "a correction adds nothing");
             assert_close(2.0 * n * own.plug_in, number(&case["g"]), 1e-9, "G");
             assert_close(own.p_value.unwrap(), number(&case["p"]), 1e-6, "p");
             let df = number(&case["df"]);
             assert_close(own.corrected, (own.plug_in - df / (2.0 * n)).max(0.0), 1e-12, "less its bias");
         }
         assert_eq!(all.len(), 2);
+    }
+    // Ten rows on a diagonal: fewer cells than the sides have levels, where the correction would add instead of taking away.
+    let mut statistics = Statistics::default();
+    for (level, count) in [("x", 5), ("y", 3), ("z", 2)] {
+        let cell = statistics.cells.entry(vec![level.to_owned(), level.to_owned()]).or_default();
+        (0..count).for_each(|_| cell.add(Label::A, 1.0));
+    }
+    for own in weights::information(&statistics, &["r".to_owned(), "c".to_owned()], &BTreeMap::new()) {
+        assert_close(own.corrected, own.most, 1e-12, "one side says all about the other, and no more");
     }
 }
 

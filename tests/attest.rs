@@ -5,6 +5,7 @@ use crate::support::{AS_OF, Sandbox, TELEMETRY_AUDIT, TELEMETRY_REGIME, command,
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Duration, Utc};
+use counterweight::attest::bundle::Bundle;
 use counterweight::attest::dsse::{Envelope, pae, sign};
 use counterweight::attest::verify::{Request, State, Verification, verify};
 use counterweight::attest::{Algorithm, Signer, SigningKey, VerifyingKey, artifact_digest};
@@ -71,6 +72,7 @@ fn request<'a>(target: &'a Path, keys: &'a [VerifyingKey]) -> Request<'a> {
         recompute: false,
         require_pass: false,
         require_inputs: false,
+        require_protocol: false,
         require_roles: &[],
         max_age: None,
         now: Utc::now(),
@@ -636,6 +638,132 @@ fn what_was_signed_for_something_else_is_no_attestation() {
     let (code, said) = holds(&sandbox, &[]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("✗ FAILS  attestation.intoto.jsonl"), "{said}");
+}
+
+/// A waiver that is broader than it had to be covers findings as well as any: it is signed with its expiry, which counts.
+#[test]
+fn a_broad_waiver_is_signed_and_no_pass_outlives_it() {
+    let sandbox = telemetry();
+    keygen(&sandbox, "team", "p256");
+    sandbox.write(
+        "policy.yaml",
+        "schema: counterweight/policy/v1\nname: team\nversion: 1.0.0\nchecks:\n  cell-support: {min_rows: 500}\n  \
+         waivers: {severity: note}\nwaivers:\n  - {check: cell-support, reason: r, owner: o, approver: a, ticket: t, \
+         expires: 2027-01-31}\n",
+    );
+    sandbox.write("audit.yaml", TELEMETRY_AUDIT.replace("policy: standard", "policy: policy.yaml"));
+    assert_eq!(audit(&sandbox, &[]), 0);
+    let signed = payload(&envelopes(&sandbox)[0]);
+    assert_eq!(signed["predicate"]["verdict"], "pass");
+    assert_eq!(signed["predicate"]["waivers"][0]["check"], "cell-support");
+    assert_eq!(signed["predicate"]["waivers"][0]["expires"], "2027-01-31");
+    let (keys, target) = ([key(&sandbox, "team.pub.pem")], sandbox.path(REPORT));
+    let on = |day: &str| {
+        let now = format!("{day}T12:00:00Z").parse().unwrap();
+        verify(&Request { now, require_pass: true, ..request(&target, &keys) })
+    };
+    assert_eq!(failures(&on("2027-01-31")), Vec::<&str>::new());
+    assert_eq!(failures(&on("2027-02-01")), ["waiver cell-support"]);
+}
+
+/// The report folder signed anew by the team's own key, after `edit` has changed the record or its pages, and the payload.
+fn forged(edit: impl Fn(&Sandbox), payload: impl Fn(String) -> String) -> Verification {
+    let sandbox = signed("p256");
+    let place = |name: &str| format!("{REPORT}/{name}");
+    let before: Vec<String> =
+        ["report.html", "report.json", "report.md"].map(|name| sha256(&sandbox.read(&place(name)))).into();
+    edit(&sandbox);
+    let mut sums = String::from_utf8(sandbox.read(&place("SHA256SUMS"))).unwrap();
+    let after = ["report.html", "report.json", "report.md"].map(|name| sha256(&sandbox.read(&place(name))));
+    let digests = |text: String| before.iter().zip(&after).fold(text, |text, (old, new)| text.replace(old, new));
+    sums = digests(sums);
+    sandbox.write(&place("SHA256SUMS"), &sums);
+    let signer = Signer::Key(SigningKey::read(&sandbox.path("team.pem")).unwrap());
+    let lines: Vec<Envelope> = envelopes(&sandbox)
+        .iter()
+        .map(|envelope| {
+            let body = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+            let body = payload(digests(String::from_utf8(body).unwrap()));
+            sign(&signer, "application/vnd.in-toto+json", body.as_bytes()).unwrap()
+        })
+        .collect();
+    sandbox.write(&place("attestation.dsse.json"), lines[0].to_line());
+    sandbox.write(&place("attestation.intoto.jsonl"), lines[0].to_line() + &lines[1].to_line());
+    sandbox.write(&place("attestation.sigstore.json"), Bundle::new(&lines[0]).to_line());
+    let (keys, target, inputs) = ([key(&sandbox, "team.pub.pem")], sandbox.path(REPORT), sandbox.path("."));
+    verify(&Request { recompute: true, inputs: Some(&inputs), ..request(&target, &keys) })
+}
+
+/// Whoever has the key can sign anything; what contradicts itself does not hold all the same.
+#[test]
+fn a_record_that_contradicts_itself_or_its_pages_does_not_hold() {
+    let replace = |name: &'static str, old: &'static str, new: &'static str| {
+        move |sandbox: &Sandbox| {
+            let name = format!("{REPORT}/{name}");
+            let text = String::from_utf8(sandbox.read(&name)).unwrap();
+            assert!(text.contains(old), "{name}: {old}");
+            sandbox.write(&name, text.replacen(old, new, 1));
+        }
+    };
+    let as_it_is = forged(|_| (), |payload| payload);
+    assert_eq!(failures(&as_it_is), Vec::<&str>::new());
+    // A verdict that is not the worst of the checks, an exit code that is not the gate's.
+    let found = forged(replace("report.json", "\"verdict\": \"pass\"", "\"verdict\": \"diagnostic\""), |payload| {
+        payload.replacen("{\"verdict\":\"pass\"", "{\"verdict\":\"diagnostic\"", 1).replacen(
+            "\"result\":\"PASSED\"",
+            "\"result\":\"WARNED\"",
+            1,
+        )
+    });
+    assert_eq!(failures(&found), ["statement", "recompute"]);
+    let said = &found.lines.iter().find(|line| line.what == "statement").unwrap().detail;
+    assert!(said.contains("contradicts itself"), "{said}");
+    // A check that is waived, and by nothing.
+    let waived = replace("report.json", "\"status\": \"pass\"", "\"status\": \"waived\"");
+    let found = forged(waived, |payload| payload.replacen("\"status\":\"pass\"", "\"status\":\"waived\"", 1));
+    assert_eq!(failures(&found), ["statement", "recompute"]);
+    // Pages that say something else than the record.
+    for name in ["report.html", "report.md"] {
+        let found = forged(replace(name, "balanced-users", "unbalanced-users"), |payload| payload);
+        assert_eq!(failures(&found), ["recompute"], "{name}");
+        let said = &found.lines.iter().find(|line| line.what == "recompute").unwrap().detail;
+        assert!(said.starts_with(name), "{said}");
+    }
+}
+
+/// An audit as of a day that has not come judges waivers and ages by it.
+#[test]
+fn a_pass_as_of_a_day_that_has_not_come_is_none() {
+    let sandbox = telemetry();
+    keygen(&sandbox, "team", "p256");
+    let day = |shift: i64| (Utc::now().date_naive() + Duration::days(shift)).to_string();
+    for (shift, odd) in [(0, false), (1, false), (3, true), (300, true)] {
+        let base = ["audit", "audit.yaml", "-q", "--sign", "team.pem", "--as-of", &day(shift)];
+        assert_eq!(run(&sandbox, &base).0, 0);
+        let (code, said) = holds(&sandbox, &[]);
+        assert_eq!((code, said.contains("a day that had not come")), (0, odd), "{said}");
+        for asked in [["--require", "pass"], ["--max-age", "1"]] {
+            let (code, said) = holds(&sandbox, &asked);
+            assert_eq!((code, said.contains("✗ FAILS  date")), (i32::from(odd), odd), "{said}");
+        }
+    }
+}
+
+#[test]
+fn signed_bytes_are_written_over_nothing_else() {
+    let sandbox = signed("p256");
+    let before = sandbox.read("audit.yaml");
+    let (code, said) = holds(&sandbox, &["--emit-pae", "audit.yaml"]);
+    assert_eq!(code, 2, "{said}");
+    assert_eq!(sandbox.read("audit.yaml"), before);
+    for _ in 0..2 {
+        assert_eq!(holds(&sandbox, &["--emit-pae", "pae.bin"]).0, 0);
+    }
+    assert!(sandbox.read("pae.bin").starts_with(b"DSSEv1 "));
+    // The shipped policy's name is its name, whatever lies in the folder.
+    sandbox.write("standard", "schema: counterweight/policy/v1\nname: standard\nversion: 1.0.0\nextends: strict\n");
+    assert_eq!(holds(&sandbox, &["--policy", "standard"]).0, 0);
+    assert_eq!(holds(&sandbox, &["--policy", "./standard"]).0, 1);
 }
 
 /// A subject's name never leads out of the folder that was given.

@@ -202,6 +202,7 @@ const MISTAKES: &[Mistake] = &[
     mistake(R, "version: 1.2.0", "version: 1.2", "`version` must be a semantic version", (3, 10), true),
     mistake(R, "effective: 2026-10-01", "effective: 1 October 2026", "`effective` must be a date", (4, 12), true),
     mistake(R, "effective: 2026-10-01", "effective: 2026-02-30", "`effective` must be a date", (4, 12), false),
+    mistake(R, "effective: 2026-10-01", "effective: +12026-10-01", "`effective` must be a date", (4, 12), true),
     mistake(R, "supersedes: 1.1.0", "supersedes: 1.2.0", "not lower than `version`", (7, 13), false),
     // Cells and targets.
     mistake(R, "cells: [domain, user_type]", "cells: domain", "`cells` must be a list, not `domain`", (8, 8), true),
@@ -1043,10 +1044,11 @@ fn settings_apply_or_are_problems() {
         ("checks.cell-suport.min_rows=50", "unknown check `cell-suport`"),
         ("checks.cell-support.min_rows=lots", "`min_rows` must be a number"),
         ("checks.cell-support.min_share=2", "`min_share` must be at most 1"),
-        ("checks.cell-support.min_rows=", "the document is empty"),
         ("checks.cell-support.severity=bad", "unknown severity `bad`"),
         ("gate.fail_on=never", "unknown verdict `never`"),
         ("gate=block", "it names no setting"),
+        ("checks.cell-support.min_rows=", "there is no value after the `=`"),
+        ("checks.cell-support.min_rows= ", "there is no value after the `=`"),
         ("min_rows", "there is no `=`"),
     ] {
         let problems = with(&[setting]).unwrap_err();

@@ -1,7 +1,7 @@
 //! The e-values against a mean of 1: never too many false alarms, and power where something is wrong.
 
+use counterweight::numeric::Random;
 use counterweight::numeric::{Bin, RelativeHistogram, log_e_value_above_one, log_e_value_below_one};
-use counterweight::simulate::Random;
 use proptest::prelude::*;
 
 /// A ratio of mean 1 in (0, 20]: 20 with probability 1/39, else 1/2 (with `scale` 1). Heavily skewed, so that a t-test

@@ -294,3 +294,73 @@ fn places_that_cannot_be_written_are_refused_and_nothing_is_touched() {
     refused(&sandbox, &["keygen", "--out", "file"]);
     assert_eq!(tree(&sandbox.path(".")), before);
 }
+
+/// A log or an artefact that lies where the report goes, under a name that a report takes for its own, is not replaced by it.
+#[test]
+fn a_report_is_never_written_over_what_it_is_made_from() {
+    let sandbox = crate::cli::telemetry();
+    std::fs::create_dir(sandbox.path("out")).unwrap();
+    std::fs::copy(sandbox.path("logs.parquet"), sandbox.path("out/weights.parquet")).unwrap();
+    std::fs::copy(sandbox.path("logs.parquet"), sandbox.path("weights.parquet")).unwrap();
+    let audit = |path: &str| crate::support::TELEMETRY_AUDIT.replace("path: logs.parquet", &format!("path: {path}"));
+    sandbox.write("here.yaml", audit("weights.parquet"));
+    sandbox.write("there.yaml", audit("out/weights.parquet"));
+    sandbox.write("all.yaml", audit("out/*.parquet"));
+    sandbox.write(
+        "artifact.yaml",
+        audit("logs.parquet")
+            + "candidates:\n  - {name: new, role: challenger, logp_a: x, logp_b: y, artifact: out/refit-1.safetensors}\n\
+               reference: {logp_a: x, logp_b: y}\n",
+    );
+    let before = tree(&sandbox.path("."));
+    for command in [
+        ["here.yaml", "--out", "."],
+        ["there.yaml", "--out", "out"],
+        ["there.yaml", "--out", "./out/../out"],
+        ["all.yaml", "--out", "out"],
+        ["audit.yaml", "--out", "out"],
+    ] {
+        let more: &[&str] = if command[0] == "audit.yaml" { &["--statistics", "out/report.json"] } else { &[] };
+        let stderr = refused(&sandbox, &[&["audit", "-q"], &command[..], more].concat());
+        assert!(stderr.contains("would replace it"), "{command:?}: {stderr}");
+    }
+    assert_eq!(tree(&sandbox.path(".")), before);
+}
+
+/// What a run that was killed leaves in the folder goes with the next one; runs at the same time do not mix.
+#[test]
+fn reports_that_are_written_at_once_do_not_mix_and_leave_nothing_behind() {
+    let sandbox = crate::cli::telemetry();
+    let out = sandbox.path("out");
+    std::fs::create_dir(&out).unwrap();
+    for name in [".report.json.123.partial", ".attestation.dsse.json.9.older", ".SHA256SUMS.77.partial"] {
+        sandbox.write(&format!("out/{name}"), "half");
+    }
+    let others = [".mine.partial", ".report.json.12x.partial", "notes.older", ".notes.12.older"];
+    others.iter().for_each(|name| sandbox.write(&format!("out/{name}"), "mine"));
+    let gates = ["block", "diagnostic"];
+    let runs: Vec<std::process::Child> = (0..6)
+        .map(|run| {
+            crate::support::command()
+                .current_dir(sandbox.path("."))
+                .args(["audit", "audit.yaml", "-q", "--as-of", crate::support::AS_OF, "--out", "out"])
+                .args(["--fail-on", gates[run % 2]])
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut run in runs {
+        assert_eq!(run.wait().unwrap().code(), Some(0));
+    }
+    let mut names: Vec<String> =
+        std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let mut expected = [&others[..], &["SHA256SUMS", "report.html", "report.json", "report.md"]].concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    let sums = String::from_utf8(sandbox.read("out/SHA256SUMS")).unwrap();
+    for line in sums.lines() {
+        let (digest, name) = line.split_once("  ").unwrap();
+        assert_eq!(counterweight::logs::digest(&out.join(name)).unwrap(), digest, "{name}");
+    }
+}

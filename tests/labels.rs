@@ -7,7 +7,7 @@ use counterweight::declare::parse_world;
 use counterweight::estimate::{Answer, Clusters, Comparisons, Generators};
 use counterweight::labels::{MIN_EDGE_PROMPTS, cycles};
 use counterweight::report::{Report, Status};
-use counterweight::simulate::{self, World};
+use counterweight::simulate::{self, Row, World};
 use std::path::Path;
 
 /// People disagree, nothing drifts, annotators are alike: choices follow one score a response and kind of people.
@@ -54,6 +54,138 @@ fn report(world: &str, settings: &[&str]) -> Report {
 /// The report of a log in which a defect is planted.
 fn planted(defects: &str) -> Report {
     report(&format!("{WORLD}defects:\n{defects}"), &[])
+}
+
+/// The report of the clean world's log with something done to its rows, which are in the order of time.
+fn changed(change: impl FnOnce(&mut Vec<Row>)) -> Report {
+    let (sandbox, _) = simulated(WORLD, 8000, 3);
+    let scene = simulate::scene(&parse_world("world.yaml", WORLD, Path::new("")).unwrap()).unwrap();
+    let mut rows = scene.rows(8000, 3);
+    change(&mut rows);
+    let columns = scene.columns(rows);
+    let columns: Vec<(&str, _)> = columns.iter().map(|(name, data)| (name.as_str(), data.clone())).collect();
+    sandbox.write_log("w/logs.parquet", &columns);
+    audited(&sandbox, &[])
+}
+
+fn flip(row: &mut Row) {
+    row.label = match row.label.as_deref() {
+        Some("a") => Some("b".to_owned()),
+        Some("b") => Some("a".to_owned()),
+        other => other.map(str::to_owned),
+    };
+}
+
+fn is_in(row: &Row, domain: &str, user_type: &str) -> bool {
+    row.domain.as_deref() == Some(domain) && row.user_type.as_deref() == Some(user_type)
+}
+
+/// Every other annotator.
+fn is_odd(row: &Row) -> bool {
+    row.annotator_id.as_deref().is_some_and(|own| own.ends_with(['1', '3', '5', '7', '9']))
+}
+
+fn status_of(report: &Report, id: &str) -> (Status, String) {
+    let finding = check(report, id);
+    (finding.status, finding.message.clone())
+}
+
+#[test]
+fn what_is_small_or_cancels_in_the_whole_log_is_found_in_its_cells_and_annotators() {
+    let half = 4000;
+    let report = changed(|rows| {
+        let late = rows.iter_mut().skip(half);
+        late.filter(|row| is_in(row, "koala", "concise")).for_each(flip);
+    });
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(status == Status::Warn && message.contains("koala, concise ("), "{message}");
+    // One half of the annotators changes its mind one way, the other half the other way round.
+    let report = changed(|rows| {
+        let turned = rows.iter_mut().enumerate().filter(|(at, row)| (*at < half) == is_odd(row));
+        turned.for_each(|(_, row)| flip(row));
+    });
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(status == Status::Warn && message.contains("from early to late change annotator"), "{message}");
+    // One half wants the opposite of the other half throughout: the model favours no side.
+    let report = changed(|rows| rows.iter_mut().filter(|row| is_odd(row)).for_each(flip));
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(
+        status == Status::Warn && message.contains("answer unlike the label model and everybody else"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_change_that_comes_and_goes_is_found_along_the_way() {
+    let report = changed(|rows| rows.iter_mut().skip(3200).take(1600).for_each(flip));
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(status == Status::Warn && message.contains("the running test shows it first in 2026-09"), "{message}");
+    let finding = check(&report, "label-drift");
+    let crossed: Vec<&str> =
+        finding.measures.iter().filter(|own| own.crossed.is_some()).map(|own| own.name.as_str()).collect();
+    assert!(crossed.contains(&"largest mean change of four stretches from all before and of them"), "{crossed:?}");
+}
+
+#[test]
+fn no_change_is_not_said_of_rows_that_could_not_show_one() {
+    let report = changed(|rows| rows.truncate(2100));
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(
+        status == Status::Undetermined && message.starts_with("too few rows for a change to be seen ("),
+        "{message}"
+    );
+    // Those that changed do not say when they were labelled.
+    let report = changed(|rows| {
+        for row in rows.iter_mut().skip(4000).filter(|row| is_odd(row)) {
+            flip(row);
+            row.timestamp = None;
+        }
+    });
+    let finding = check(&report, "label-drift");
+    assert!(finding.status != Status::Pass, "{}", finding.message);
+    let report = changed(|rows| rows.iter_mut().step_by(3).for_each(|row| row.timestamp = None));
+    let (status, message) = status_of(&report, "label-drift");
+    assert!(status == Status::Undetermined && message.contains("do not say when they were labelled"), "{message}");
+    // Nobody ever decides.
+    let report = changed(|rows| rows.iter_mut().for_each(|row| row.label = Some("tie".to_owned())));
+    for id in ["label-drift", "bradley-terry-fit", "proxy-informativeness"] {
+        let (status, message) = status_of(&report, id);
+        assert_eq!(status, Status::Undetermined, "{id}: {message}");
+    }
+}
+
+#[test]
+fn an_informative_covariate_does_not_stand_in_for_one_that_is_noise() {
+    // Kinds of people are noise, domains are not, and a few rows have another domain than their prompt's others.
+    let report = changed(|rows| {
+        for (at, row) in rows.iter_mut().enumerate() {
+            row.user_type = Some(if at * 7 % 5 < 2 { "concise" } else { "thorough" }.to_owned());
+            if row.domain.as_deref() == Some("koala") {
+                flip(row);
+            }
+            if at < 20 {
+                row.domain = Some("koala".to_owned());
+            }
+        }
+    });
+    let own = report.label_model.as_ref().unwrap().informativeness.as_ref().unwrap();
+    assert_eq!(own.joint.covariates, ["domain", "user_type"]);
+    assert!(own.joint.p_value.unwrap() < 1e-6);
+    let (status, message) = status_of(&report, "proxy-informativeness");
+    assert!(status == Status::Warn && message.contains("and yet user_type does not"), "{message}");
+}
+
+#[test]
+fn a_cell_that_the_score_does_not_describe_is_not_hidden_by_the_others() {
+    let report = changed(|rows| rows.iter_mut().filter(|row| is_in(row, "koala", "concise")).for_each(flip));
+    let fit = &report.label_model.as_ref().unwrap().preference_fit;
+    let (status, message) = status_of(&report, "bradley-terry-fit");
+    assert!(status == Status::Warn && message.contains("most in"), "{message} {fit:?}");
+    // Far from what is implied, and not beyond chance: neither a misfit nor a fit.
+    let report = changed(|rows| rows.truncate(60));
+    let (status, message) = status_of(&report, "bradley-terry-fit");
+    assert!(status == Status::Undetermined && message.starts_with("too few labels to tell"), "{message}");
+    assert!(report.label_model.as_ref().unwrap().covariates.len() < 4, "60 rows hold no model of many coefficients");
 }
 
 #[test]
@@ -236,6 +368,25 @@ fn mass_that_was_never_shown_is_summed_by_hand() {
     assert_close(own.listed, 0.375 * 0.8 + 0.375 * 0.75 + 0.25 * 0.8, 1e-12, "listed");
     let finding = check(&report, "candidate-support");
     assert_eq!(finding.status, Status::Warn, "{}", finding.message);
+    // All that is listed was judged, and the list holds three quarters at most: what lies beside it was judged by nobody.
+    let listed = String::from_utf8(sandbox.read("responses.ndjson")).unwrap();
+    let judged: String =
+        listed.lines().filter(|line| !line.contains("\"r4\"")).map(|line| format!("{line}\n")).collect();
+    sandbox.write("responses.ndjson", &judged);
+    let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    assert_close(report.candidate_support[0].unseen, 0.0, 1e-12, "of what is listed");
+    let finding = check(&report, "candidate-support");
+    assert_eq!(finding.status, Status::Undetermined, "{}", finding.message);
+    let measure = finding.measures.iter().find(|own| own.name == "its mass on responses that were judged").unwrap();
+    // With three responses listed, g_T of p is twice what it was: the rows weigh 3, 1.5, 1 and 1.
+    assert_close(measure.value.unwrap(), (3.0 * 0.4 + 1.5 * 0.75 + 2.0 * 0.4) / 6.5, 1e-12, "judged");
+    // Probabilities that sum to more than 1 are none.
+    sandbox.write("responses.ndjson", listed.replace(&ln(0.5).to_string(), "-0.1"));
+    let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));
+    let finding = check(&report, "candidate-support");
+    assert_eq!(finding.status, Status::Fail, "{}", finding.message);
+    assert!(finding.message.starts_with("on 1 prompts the probabilities that one gives"), "{}", finding.message);
+    sandbox.write("responses.ndjson", listed);
     // A response of the log that the file does not list: nothing is known.
     sandbox.write("log.ndjson", String::from_utf8(sandbox.read("log.ndjson")).unwrap().replace("\"r3\"", "\"r9\""));
     let report = sandbox.audit("audit.yaml").unwrap_or_else(|problems| panic!("{problems}"));

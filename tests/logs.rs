@@ -413,6 +413,24 @@ fn files_of_a_folder_or_glob_come_in_the_order_of_their_paths() {
     assert_says(&error(folder.open("logs/*", Pairs::Logged)), &["logs/notes.txt", "known format", ".parquet"]);
 }
 
+/// This program's own files beside logs are no logs; a log that has the name of one is read like any other.
+#[test]
+fn a_shard_is_passed_over_for_what_it_holds_and_not_for_its_name() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("logs")).unwrap();
+    folder.write("logs/a.csv", "domain,label\nfirst,a\n");
+    folder.write("logs/report.json", "{\n  \"schema\": \"counterweight/report/v1\"\n}\n");
+    folder.write("logs/truth.json", include_bytes!("../examples/candidates/truth.json"));
+    let names = || {
+        let log = folder.open("logs", Pairs::Logged).unwrap();
+        log.files.iter().map(|file| file.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(), ["logs/a.csv"]);
+    folder.write("logs/report.json", "[{\"domain\":\"second\",\"label\":\"b\"}]");
+    folder.write("logs/truth.json", "{\"domain\":\"third\",\"label\":\"b\"}\n");
+    assert_eq!(names(), ["logs/a.csv", "logs/report.json", "logs/truth.json"]);
+}
+
 #[test]
 fn what_is_not_there_is_named() {
     let folder = Folder::new();

@@ -31,6 +31,7 @@ mod references;
 mod refit;
 mod regime;
 mod report;
+mod sampled;
 mod sensitivity;
 mod shards;
 mod simulate;

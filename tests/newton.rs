@@ -1,8 +1,8 @@
 //! Ridge logistic regression: against scikit-learn, at its edges, and for any number of threads.
 
 use crate::references::{assert_close, number, numbers, reference};
+use counterweight::numeric::Random;
 use counterweight::numeric::{Logistic, Unfit, fit_logistic, sigmoid, softplus};
-use counterweight::simulate::Random;
 
 #[test]
 fn coefficients_agree_with_scikit_learn() {

@@ -4,13 +4,13 @@ use crate::references::assert_close;
 use crate::support::{Sandbox, shared, text};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
+use counterweight::numeric::Random;
 use counterweight::numeric::sigmoid;
 use counterweight::refit::{
     Artefact, Cap, Checkpoint, DoublyRobust, Frontier, Grid, Menu, Model, Objective, Pairs, Problem, Select, Settings,
     doubly_robust_loss, explore, loss, loss_gradient, margin, mean_loss, problem_digest, tilt, welfare_of_draws,
 };
 use counterweight::report::{Report, Status};
-use counterweight::simulate::Random;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::cell::Cell;
 use std::f64::consts::LN_2;

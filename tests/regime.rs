@@ -329,7 +329,23 @@ fn every_departure_from_the_protocol_is_a_finding() {
         let markdown = String::from_utf8(sandbox.read("counterweight-report/report.md")).unwrap();
         assert!(markdown.contains("Departures from the protocol"), "{what}");
     }
+    // Every departure has a value on one side at least, and a name that says what it is.
     sandbox.write("regime.yaml", &unchanged);
+    sandbox.write(
+        "audit.yaml",
+        TELEMETRY_AUDIT
+            .replace("policy: standard", "policy: waived.yaml")
+            .replace("  labels: {a: [a], b: [b], tie: [tie], abstain: [abstain]}\n", ""),
+    );
+    sandbox.write("waived.yaml", "schema: counterweight/policy/v1\nname: standard\nversion: 1.0.0\nextends: standard\nwaivers:\n  - {check: cell-support, reason: r, owner: o, approver: a, ticket: t, expires: 2026-12-31}\n");
+    assert_eq!(audit(&sandbox, &[]).0, 1);
+    let departures = record(&sandbox).protocol.unwrap().departures;
+    let items: Vec<&str> = departures.iter().map(|one| one.item.as_str()).collect();
+    assert!(departures.iter().all(|one| one.before.is_some() || one.after.is_some()), "{departures:?}");
+    for item in ["waivers.cell-support.expires", "waivers.cell-support.reason", "labels.a", "labels.abstain"] {
+        assert!(items.contains(&item), "{item}: {items:?}");
+    }
+    assert!(!items.contains(&"waivers") && !items.contains(&"labels"), "{items:?}");
     sandbox.write("audit.yaml", TELEMETRY_AUDIT);
     // Before the day on which it was signed there was no protocol.
     let early = [
@@ -397,6 +413,18 @@ fn only_a_given_key_makes_a_protocol() {
     assert!(said.contains("✓ holds  protocol.dsse.json") && said.contains("that key was given"), "{said}");
     let (code, said) = verify(&[]);
     assert!(code == 0 && said.contains("that key was not given"), "{said}");
+    // Whoever asks for a protocol wants one by a key that was given, and followed.
+    let asked = |more: &[&str]| verify(&[&["--require", "protocol"], more].concat());
+    assert_eq!(asked(&["--key", "board.pub.pem"]).0, 0);
+    assert_eq!(asked(&["--key", "other.pub.pem"]).0, 1);
+    assert_eq!(asked(&[]).0, 1);
+    assert_eq!(audit(&sandbox, &["--sign", "team.pem", "--set", "checks.cell-support.min_rows=101"]).0, 1);
+    let (code, said) = asked(&["--key", "board.pub.pem"]);
+    assert!(code == 1 && said.contains("was not followed"), "{said}");
+    assert_eq!(run(&sandbox, &["audit", "audit.yaml", "--as-of", &day(1), "-q", "--sign", "team.pem"]).0, 0);
+    let (code, said) = asked(&["--key", "board.pub.pem"]);
+    assert!(code == 1 && said.contains("held against no protocol"), "{said}");
+    assert_eq!(audit(&sandbox, &["--sign", "team.pem"]).0, 0);
     let (code, said) = verify(&["--recompute"]);
     assert_eq!(code, 1, "{said}");
     assert!(said.contains("none of the given keys"), "{said}");

@@ -2,12 +2,12 @@
 
 use crate::references::{assert_close, number, numbers, reference};
 use crate::support::shared;
+use counterweight::numeric::Random;
 use counterweight::numeric::Sum;
 use counterweight::sensitivity::{
     Bounds, Box, Disagreement, GammaSettings, LambdaSettings, Row, SignScore, TailMethod, amplify, clustered_tail,
     compare_all, even_amplification, marginal_bounds, resample, sharp_bounds, tail_bound, tipping_lambda,
 };
-use counterweight::simulate::Random;
 use proptest::prelude::*;
 use serde_json::Value;
 

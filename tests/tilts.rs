@@ -5,8 +5,9 @@ use crate::support::{Sandbox, command, text};
 use arrow::array::AsArray;
 use arrow::datatypes::Float64Type;
 use counterweight::declare::Levels;
-use counterweight::estimate::{Answer, Clusters, Comparisons};
+use counterweight::estimate::{Answer, Clusters, Comparisons, TargetSample};
 use counterweight::logs::{Codes, Responses, ngrams};
+use counterweight::numeric::Random;
 use counterweight::numeric::{
     Logistic, WorstCase, collapse, fit_logistic, fit_worst_case, sigmoid, softplus, worst_mean,
 };
@@ -16,7 +17,6 @@ use counterweight::refit::{
 };
 use counterweight::report::{Report, Status};
 use counterweight::sensitivity::{Box, Row, marginal_bounds};
-use counterweight::simulate::Random;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use std::f64::consts::LN_2;
 use std::time::{Duration, Instant};
@@ -602,6 +602,55 @@ fn everything_that_a_doubly_robust_fit_depends_on_is_in_its_digest() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 7);
+}
+
+/// Every pair of the prompts of the log, once for each row: what is listed, as a sample.
+fn enumeration(world: &World) -> TargetSample {
+    let prompts = &world.table.prompt.as_ref().unwrap().codes;
+    let mut sample =
+        TargetSample { response_a: Some(Vec::new()), response_b: Some(Vec::new()), ..TargetSample::default() };
+    let all = u32::try_from(RESPONSES).unwrap();
+    for (cell, prompt) in world.table.cell.iter().zip(prompts) {
+        for (a, b) in (0..all).flat_map(|a| (a + 1..all).map(move |b| (prompt * all + a, prompt * all + b))) {
+            sample.cell.push(*cell);
+            sample.prompt.push(*prompt);
+            sample.response_a.as_mut().unwrap().push(a);
+            sample.response_b.as_mut().unwrap().push(b);
+        }
+    }
+    sample
+}
+
+/// A sample that is the whole enumeration fits what listing the pairs fits, but for the rows that cross-validation leaves out: those are
+/// unlabelled, so that the sample keeps them.
+#[test]
+fn the_doubly_robust_refit_takes_a_sample_of_the_target() {
+    let mut gains = Vec::new();
+    for seed in 0..4 {
+        let world = world(100 + seed, true);
+        let listed = Robust::listed(&world.table, &world.responses).unwrap();
+        let sample = enumeration(&world);
+        let sampled = Robust::sampled(&world.table, &sample, Some(&world.responses)).unwrap();
+        let own = world.fitted(Objective::DoublyRobust, Some(&sampled));
+        let other = world.fitted(Objective::DoublyRobust, Some(&listed));
+        assert!((own - other).abs() < 0.01, "{own} {other}");
+        gains.push(own - world.fitted(Objective::Weighted, None));
+        // What a fit depends on is in its digest.
+        let grid = grid(Model::Tilt, Objective::DoublyRobust);
+        let digest = |robust: &Robust| {
+            problem_digest(&Problem { pairs: &world.pairs, menu: None, incumbent: None, robust: Some(robust) }, &grid)
+        };
+        let mut turned = sample.clone();
+        turned.cell.iter_mut().for_each(|cell| *cell = 1 - *cell);
+        let turned = Robust::sampled(&world.table, &turned, Some(&world.responses)).unwrap();
+        assert!(digest(&sampled) != digest(&listed) && digest(&sampled) != digest(&turned));
+    }
+    // With corrupted propensities it is better than the weighted fit, as the listed one is.
+    assert!(gains.iter().all(|gain| *gain > 0.0), "{gains:?}");
+    let world = world(7, false);
+    let few = TargetSample { cell: vec![0; 3], prompt: vec![0; 3], ..TargetSample::default() };
+    let error = Robust::sampled(&world.table, &few, Some(&world.responses)).unwrap_err().to_string();
+    assert!(error.contains("no pair in the cell many"), "{error}");
 }
 
 #[test]

@@ -571,7 +571,7 @@ fn worlds_that_cannot_be_drawn_from_say_why() {
     let error = refused(&WORLD.replace("{max_gap: 1.2}", "{min_base: 50}"));
     assert!(error.contains("mechanism `m@2` has no pair to show for prompt `chat-01`"), "{error}");
     let error = refused(&WORLD.replace("prompts_per_domain: 3", "prompts_per_domain: 750000"));
-    assert!(error.contains("13500000 pairs of responses for 4"), "{error}");
+    assert!(error.contains("13500000 pairs of responses, times 4 "), "{error}");
     let error = refused(&WORLD.replace("prompts_per_domain: 3", "prompts_per_domain: 18446744073709551615"));
     assert!(error.contains("pairs of responses"), "{error}");
     let start = WORLD.find("  generated:").unwrap();

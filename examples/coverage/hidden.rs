@@ -6,8 +6,9 @@ use counterweight::audit::comparisons;
 use counterweight::declare::{self, HiddenConfounder, Levels, Regime, Toward};
 use counterweight::estimate::{Answer, Comparisons};
 use counterweight::logs::LogFormat;
+use counterweight::numeric::Random;
 use counterweight::sensitivity::{Bounds, Box, GammaSettings, LambdaSettings, compare_all};
-use counterweight::simulate::{Random, World, scene, write};
+use counterweight::simulate::{World, scene, write};
 use std::collections::BTreeMap;
 use std::error::Error;
 

@@ -1,17 +1,18 @@
 //! How often 95 % intervals cover the truth, on simulated logs whose target quantities are known by enumeration.
 //!
 //! `cargo run --release --example coverage` (500 logs a row, about half an hour on two cores); `-- 100` runs 100 logs, and
-//! `-- 500 hidden` one of the parts: `rows`, `prompts`, `robust`, `hidden`. The tables are those of
+//! `-- 500 hidden` one of the parts: `rows`, `prompts`, `robust`, `sampled`, `hidden`. The tables are those of
 //! `docs/statistics-of-estimates.md`.
 //!
 //! `rows`: rows that are independent (a user asks one of the same prompts again and again). `prompts`: prompts that are
 //! themselves drawn anew for every log, so that rows of a prompt depend on each other and the truth is the mean over all
-//! prompts that could be drawn. `robust`: the doubly robust estimate, through the whole program. `hidden`: confounders that
+//! prompts that could be drawn. `robust`: the doubly robust estimate, through the whole program. `sampled`: the same from a sample of the target. `hidden`: confounders that
 //! nobody logged.
 #![expect(clippy::print_stdout, reason = "the tables are its output")]
 
 mod hidden;
 mod robust;
+mod sampled;
 
 use counterweight::declare::{Levels, Regime, Responses, parse_regime};
 use counterweight::estimate::{
@@ -67,6 +68,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if wanted("robust") {
         robust::print(logs)?;
+    }
+    if wanted("sampled") {
+        sampled::print(logs, &regime, &target)?;
     }
     if wanted("hidden") {
         hidden::print(logs, &regime, &target)?;

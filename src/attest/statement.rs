@@ -5,7 +5,7 @@
 //! (<https://github.com/in-toto/attestation/tree/main/spec>).
 
 use super::tree::ArtifactKind;
-use crate::report::{self, CellKey, Report, Status, Verdict};
+use crate::report::{self, CellKey, Report, Status, Verdict, WaiverRecord};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ pub(super) fn preference_audit(
     subject: Vec<Resource>,
     context: Context,
 ) -> Statement<PreferenceAudit> {
-    let applied = report.waivers.iter().filter(|waiver| waiver.state == "applied");
+    let applied = report.waivers.iter().filter(|waiver| covers(waiver));
     let predicate = PreferenceAudit {
         verdict: report.verdict,
         exit_code: report.exit_code,
@@ -298,6 +298,11 @@ pub(super) fn preference_audit(
         platform: context.platform,
     };
     Statement::new(subject, PREFERENCE_AUDIT, predicate)
+}
+
+/// Whether a waiver covers findings: one that is broader than it had to be does so just as well.
+pub(super) fn covers(waiver: &WaiverRecord) -> bool {
+    ["applied", "over_broad"].contains(&waiver.state.as_str())
 }
 
 /// The name under which a report lists one of its documents.

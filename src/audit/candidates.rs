@@ -8,7 +8,7 @@ use crate::estimate::{
 };
 use crate::report::{
     BoundRecord, CalibrationBinRecord, CalibrationRecord, CandidateRecord, CapRecord, CellKey, ClusterRecord,
-    ComparisonRecord, EstimateRecord, EstimatorRecord, EvaluationRecord, ScoresRecord, SliceRecord,
+    ComparisonRecord, EstimateRecord, EstimatorRecord, EvaluationRecord, ScoresRecord, SliceRecord, TargetSampleRecord,
 };
 
 const UNIT: Option<(f64, f64)> = Some((0.0, 1.0));
@@ -21,11 +21,7 @@ pub(super) fn evaluation(own: &Evaluation) -> EvaluationRecord {
         n_eff: own.n_eff,
         unsupported_target_mass: own.unsupported,
         largest_weight: own.largest_weight,
-        clusters: own
-            .clusters
-            .iter()
-            .map(|(role, count)| ClusterRecord { role: role.clone(), count: *count })
-            .collect(),
+        clusters: grouped(&own.clusters),
         finite_sample_bound: own.bound.map(|bound| BoundRecord {
             by_largest_weight: bound.by_largest_weight,
             by_second_moment: bound.by_second_moment,
@@ -34,7 +30,17 @@ pub(super) fn evaluation(own: &Evaluation) -> EvaluationRecord {
             class: bound.class,
             delta: bound.delta,
         }),
+        target_sample: own.target_sample.as_ref().map(|sample| TargetSampleRecord {
+            pairs: sample.pairs,
+            clusters: grouped(&sample.clusters),
+            of_logged_prompts: sample.of_logged_prompts,
+            shares_p_value: sample.shares_p_value,
+        }),
     }
+}
+
+fn grouped(clusters: &[(String, u64)]) -> Vec<ClusterRecord> {
+    clusters.iter().map(|(role, count)| ClusterRecord { role: role.clone(), count: *count }).collect()
 }
 
 /// Every candidate.
@@ -48,9 +54,13 @@ fn candidate_record(own: &Evaluation, candidate: &CandidateEvaluation, evidence:
     let mut estimators: Vec<EstimatorRecord> =
         candidate.estimators.iter().map(|(name, estimate)| estimator(own, name, estimate.as_ref())).collect();
     let robust = candidate.doubly_robust.as_ref();
+    let weighting = match &own.target_sample {
+        Some(sample) => format!("doubly robust, the outcome model over a target sample of {} pairs", sample.pairs),
+        None => "doubly robust".to_owned(),
+    };
     estimators.push(EstimatorRecord {
         name: "doubly robust".to_owned(),
-        estimate: Writer { evaluation: own, weighting: "doubly robust" }.optional(robust.ok(), UNIT),
+        estimate: Writer { evaluation: own, weighting: &weighting }.optional(robust.ok(), UNIT),
         note: robust.err().map(ToString::to_string),
     });
     CandidateRecord {

@@ -222,10 +222,12 @@ fn judged_candidates(
     let Some(log) = log.filter(|_| !audit.candidates.is_empty()) else { return Ok(Candidates::default()) };
     let mut table = read_comparisons(declaration, log, collected, weights, progress)?;
     let (responses, selected) = (log.responses(), collected.statistics.inclusions.is_some());
-    let refits = refits::fit(declaration, (log, selected), &mut table, checkpoints, progress);
+    let sample = estimate::collect_target_sample(log, audit, &table, progress)?;
+    let given = estimate::TargetPairs { sample: sample.as_ref(), responses, selected };
+    let refits = refits::fit(declaration, &given, &mut table, checkpoints, progress);
     let pair_bound = weights::largest_pair_ratio(&collected.statistics, regime);
     let mut evaluation = estimate::evaluate(&table, regime, &policy.clip, pair_bound);
-    estimate::add_doubly_robust(&mut evaluation, &table, regime, audit, responses, selected);
+    estimate::add_doubly_robust(&mut evaluation, &table, regime, audit, &given);
     let settings = checks::sensitivity_settings(&policy.checks);
     let pairs = settings.map(|(gamma, lambda)| sensitivity::compare_all(&table, &gamma, &lambda));
     let coarsenings = checks::coarsening_rows(&policy.checks)
@@ -298,10 +300,12 @@ fn count(log: &Log, progress: &dyn Progress) -> Result<(Option<Duplicates>, Stat
     Ok((duplicates, statistics))
 }
 
-/// The log's files, in order, and the responses file.
+/// The log's files, in order, the responses file, and those of the sample of the target.
 fn sources(log: &Log) -> Result<Vec<SourceFile>, Problems> {
     let logs = log.files.iter().map(|file| source(SourceRole::Log, file, file.rows));
-    logs.chain(log.responses_file().map(|file| source(SourceRole::Responses, file, file.rows))).collect()
+    let responses = log.responses_file().map(|file| source(SourceRole::Responses, file, file.rows));
+    let sample = log.target_sample().into_iter().flat_map(|sample| &sample.files);
+    logs.chain(responses).chain(sample.map(|file| source(SourceRole::TargetSample, file, file.rows))).collect()
 }
 
 fn source(role: SourceRole, file: &LogFile, rows: Option<u64>) -> Result<SourceFile, Problems> {

@@ -1,7 +1,7 @@
 //! The candidates that are to be fitted: fitted, put beside the others, and put on record.
 
 use crate::declare::{Audit, Declaration, Role};
-use crate::estimate::{self, Comparisons};
+use crate::estimate::{self, Comparisons, TargetPairs};
 use crate::logs::{FeatureKind, FeatureReading, Log, Progress};
 use crate::refit::{self, Artefact, Estimate, Evidence, Frontier, Model, Provenance, Refit};
 use crate::report;
@@ -11,7 +11,7 @@ use std::path::Path;
 /// keeps finished fits, so that a run that was cut off goes on.
 pub(super) fn fit(
     declaration: &Declaration,
-    (log, selected): (&Log, bool),
+    given: &TargetPairs<'_>,
     comparisons: &mut Comparisons,
     folder: Option<&Path>,
     progress: &dyn Progress,
@@ -25,9 +25,10 @@ pub(super) fn fit(
         let evidence = Evidence {
             comparisons,
             regime: &declaration.regime,
-            selected,
+            selected: given.selected,
             lambdas: &lambdas,
-            responses: log.responses(),
+            sample: given.sample,
+            responses: given.responses,
             reference: declaration.audit.reference.as_ref().and_then(|reference| reference.responses.as_deref()),
             caps: &policy.clip,
             grid: &policy.fits,

@@ -38,50 +38,55 @@ pub fn departures(
 ) -> Vec<Change> {
     let mut changes = Vec::new();
     if as_of < frozen.date {
-        changes.push(Change {
-            about: About::Protocol,
-            item: "the audit's date lies before the day on which the protocol was signed".to_owned(),
-            before: Some(Value::from(frozen.date.to_string())),
-            after: Some(Value::from(as_of.to_string())),
-            kind: Kind::Noted,
-            size: 1.0,
-        });
+        let item = "the audit's date lies before the day on which the protocol was signed".to_owned();
+        let day = |date: NaiveDate| Some(Value::from(date.to_string()));
+        changes.push(noted(About::Protocol, item, day(frozen.date), day(as_of)));
     }
     for (about, before, after) in [
         (About::Regime, &frozen.regime, regime),
         (About::Policy, &frozen.policy, policy),
         (About::Evaluation, &frozen.evaluation, evaluation),
     ] {
-        let count = changes.len();
-        let (whole_before, whole_after) = (before, after);
-        let (before, after) = (leaves(before), leaves(after));
-        let places: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
-        for place in places {
-            let (was, is) = (before.get(place), after.get(place));
-            if was != is {
-                changes.push(Change {
-                    about,
-                    item: place.clone(),
-                    before: was.map(|value| (*value).clone()),
-                    after: is.map(|value| (*value).clone()),
-                    kind: Kind::Noted,
-                    size: 1.0,
-                });
-            }
-        }
-        // Two places of one name could hide a difference: none is passed over.
-        if changes.len() == count && whole_before != whole_after {
-            changes.push(Change {
-                about,
-                item: "the content".to_owned(),
-                before: None,
-                after: None,
-                kind: Kind::Noted,
-                size: 1.0,
-            });
-        }
+        changes.extend(
+            differences(before, after).into_iter().map(|(item, before, after)| noted(about, item, before, after)),
+        );
     }
     changes
+}
+
+fn noted(about: About, item: String, before: Option<Value>, after: Option<Value>) -> Change {
+    Change { about, item, before, after, kind: Kind::Noted, size: 1.0 }
+}
+
+/// The places at which two contents differ, with the value of each; a place that one of them lacks has none there.
+fn differences(before: &Value, after: &Value) -> Vec<(String, Option<Value>, Option<Value>)> {
+    let (was, is) = (leaves(before), leaves(after));
+    let places: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
+    let value = |of: &BTreeMap<String, &Value>, place: &String| of.get(place).map(|value| (*value).clone());
+    let mut found: Vec<_> = places
+        .into_iter()
+        .filter(|place| was.get(*place) != is.get(*place))
+        .map(|place| (place.clone(), value(&was, place), value(&is, place)))
+        .collect();
+    // Nothing in place of something that is listed by its parts, or as one of its parts, is no departure of its own.
+    let says = |value: &Option<Value>| value.as_ref().is_some_and(|value| !is_void(value));
+    if found.iter().any(|(_, before, after)| says(before) || says(after)) {
+        found.retain(|(_, before, after)| says(before) || says(after));
+    }
+    // Two places of one name could hide a difference: none is passed over.
+    if found.is_empty() && before != after {
+        found.push(("the content".to_owned(), None, None));
+    }
+    found
+}
+
+fn is_void(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        _ => false,
+    }
 }
 
 /// The values of a document by their place: `checks.cell-support.limits.min_rows`. A list of mappings is gone into, by what
@@ -114,9 +119,10 @@ fn walk<'v>(value: &'v Value, place: String, found: &mut BTreeMap<String, &'v Va
     }
 }
 
-/// What names an item of a list: its id, its name, or its cell.
+/// What names an item of a list: its id, its name, or its check and its cell.
 fn name_of(item: &Value) -> Option<String> {
     let text = |key: &str| item.get(key).and_then(Value::as_str).map(str::to_owned);
-    let cell = || Some(item.get("cell")?.to_string());
-    text("id").or_else(|| text("name")).or_else(cell)
+    let cell = || Some(item.get("cell").filter(|cell| !cell.is_null())?.to_string());
+    let check = || Some([Some(text("check")?), cell()].into_iter().flatten().collect::<Vec<_>>().join(" "));
+    text("id").or_else(|| text("name")).or_else(check).or_else(cell)
 }

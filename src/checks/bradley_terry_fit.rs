@@ -1,7 +1,8 @@
 //! Does one score a response explain the choices?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_most, rows, thousands};
-use crate::labels::{Cycle, PreferenceFit};
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined};
+use super::{at_most, cell_name, rows, slice_of, thousands};
+use crate::labels::{CellFit, Cycle, PreferenceFit};
 
 pub(super) static CHECK: Check = Check {
     id: "bradley-terry-fit",
@@ -39,14 +40,57 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         Measure::shown("triples with prompts enough on all sides", as_f64(fit.triples)),
         Measure::shown("triples that go round in a circle, by chance or not", as_f64(fit.circular)),
     ];
+    let cell = worst_cell(fit, alpha);
+    measures.extend(cell.map(|own| of_cell(evidence, own, max_error)));
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
-    let message = format!("{}; {}", calibration(fit, modelled.rows, misfit), circles(evidence, fit, &shown));
+    let far = cell.filter(|own| distance(own) > max_error);
+    let calibration = calibration(evidence, (fit, modelled.rows), misfit, far);
+    let message = format!("{calibration}; {}", circles(evidence, fit, &shown));
+    // Neither shown to differ nor shown to be close: there is too little to tell.
+    let open = !misfit && (fit.p_value.is_none() || fit.error > max_error);
+    if open && measures.iter().all(|measure| measure.crossed == Crossed::Nothing) {
+        return Err(Undetermined {
+            message: format!("too few labels to tell whether choices fit one score: {message}"),
+            remedy: "label more comparisons, of more prompts".to_owned(),
+            not_logged: false,
+            measures,
+        });
+    }
     Ok(Finding::from_measures(measures, message, REMEDY))
 }
 
-fn calibration(fit: &PreferenceFit, n: u64, misfit: bool) -> String {
+/// The cell that differs most of those that differ beyond chance.
+fn worst_cell(fit: &PreferenceFit, alpha: f64) -> Option<&CellFit> {
+    let shown = fit.cells.iter().filter(|own| own.p_value.is_some_and(|p| p <= alpha));
+    shown.max_by(|a, b| distance(a).total_cmp(&distance(b)))
+}
+
+fn distance(cell: &CellFit) -> f64 {
+    (cell.observed - cell.implied).abs()
+}
+
+fn of_cell(evidence: &Evidence, own: &CellFit, max_error: f64) -> Measure {
+    let name = "largest distance of a cell's agreement from the implied, beyond chance";
+    let held = Measure::held(name, distance(own), at_most("warn_error", max_error), Crossed::Warning).of_rows(own.n);
+    match levels(evidence, own) {
+        Some(levels) => held.in_cell(slice_of(&evidence.regime.cells, levels)),
+        None => held,
+    }
+}
+
+fn levels<'a>(evidence: &Evidence<'a>, own: &CellFit) -> Option<&'a crate::declare::Levels> {
+    evidence.comparisons?.cells.get(own.cell)
+}
+
+fn calibration(evidence: &Evidence, (fit, n): (&PreferenceFit, u64), misfit: bool, far: Option<&CellFit>) -> String {
     let verdict = if misfit { "differ beyond chance from" } else { "are within chance of" };
-    format!("over {}, win rates {verdict} those that one score implies (mean distance {:.3})", rows(n), fit.error)
+    let cell = far.map_or_else(String::new, |own| {
+        let name = levels(evidence, own).map(cell_name).unwrap_or_default();
+        let (observed, implied) = (100.0 * own.observed, 100.0 * own.implied);
+        format!(", most in {name}: {observed:.0} % agree with the side that it favours, and {implied:.0} % should")
+    });
+    let of = rows(n);
+    format!("over {of}, win rates {verdict} those that one score implies (mean distance {:.3}{cell})", fit.error)
 }
 
 fn circles(evidence: &Evidence, fit: &PreferenceFit, shown: &[&Cycle]) -> String {

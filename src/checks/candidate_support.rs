@@ -1,7 +1,9 @@
 //! How much of a candidate lies where nobody ever looked?
 
 use super::candidates::{evaluation, nothing_to_compare};
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_most, list, slice_of};
+use super::{
+    Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_most, list, slice_of, thousands,
+};
 use crate::labels::Support;
 
 pub(super) static CHECK: Check = Check {
@@ -28,17 +30,47 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         labels.support.iter().flat_map(|own| measures(evidence, own, (most, soft, soft_cell))).collect();
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     let failed = measures.iter().any(|measure| measure.crossed == Crossed::Limit);
-    if !labels.unlisted.is_empty() && !failed {
-        return Err(Undetermined {
-            message: format!("what {} would answer and was never shown is not known", list(&labels.unlisted)),
-            remedy: "name a responses file that lists every logged response, with a column of log-probabilities for each candidate \
-                     (`logp`) for every response"
-                .to_owned(),
-            not_logged: true,
-            measures,
-        });
+    let beyond = |own: &&Support| crossed(1.0 - own.judged, most, soft) > crossed(own.unseen, most, soft);
+    let open: Vec<&Support> = labels.support.iter().filter(beyond).collect();
+    if failed || (open.is_empty() && labels.unlisted.is_empty()) {
+        return Ok(Finding::from_measures(measures, message(&labels.support), REMEDY));
     }
-    Ok(Finding::from_measures(measures, message(&labels.support), REMEDY))
+    Err(Undetermined {
+        message: unknown(&open, &labels.unlisted),
+        remedy: LISTS.to_owned(),
+        not_logged: true,
+        measures,
+    })
+}
+
+const LISTS: &str = "name a responses file that lists every logged response, and what the candidates would answer beside them, with a \
+                     column of log-probabilities for each candidate (`logp`) for every response";
+
+/// What a share crosses.
+fn crossed(share: f64, most: f64, soft: f64) -> Crossed {
+    let within = |bound: f64| share <= bound;
+    match (within(most), within(soft)) {
+        (true, true) => Crossed::Nothing,
+        (true, false) => Crossed::Warning,
+        (false, _) => Crossed::Limit,
+    }
+}
+
+/// Candidates of which too much lies off the list, and those of which nothing is known.
+fn unknown(open: &[&Support], unlisted: &[String]) -> String {
+    let least = open.iter().min_by(|a, b| a.listed.total_cmp(&b.listed));
+    let off = least.map(|own| {
+        format!(
+            "the list holds {:.1e} of all that {} may answer, and what it does not hold was never judged either: the share on listed \
+             responses ({:.1} %) is about how they rank alone",
+            own.listed,
+            own.name,
+            100.0 * own.unseen
+        )
+    });
+    let none = (!unlisted.is_empty())
+        .then(|| format!("what {} would answer and was never shown is not known", list(unlisted)));
+    off.into_iter().chain(none).collect::<Vec<_>>().join("; ")
 }
 
 fn measures(evidence: &Evidence, own: &Support, (most, soft, soft_cell): (f64, f64, f64)) -> Vec<Measure> {
@@ -55,10 +87,21 @@ fn measures(evidence: &Evidence, own: &Support, (most, soft, soft_cell): (f64, f
         Some(Measure::held(&name, worst.unseen, bound, Crossed::Warning).in_cell(cell).of_rows(worst.prompts))
     }));
     measures.push(Measure::shown("its mass on all listed responses", own.listed).about(&own.name));
+    measures.push(Measure::shown("its mass on responses that were judged", own.judged).about(&own.name));
+    let name = "prompts on which its probabilities of listed responses sum to more than 1";
+    measures.push(Measure::fault(name, own.above_one, Crossed::Limit).about(&own.name));
     measures
 }
 
 fn message(support: &[Support]) -> String {
+    if let Some(own) = support.iter().max_by_key(|own| own.above_one).filter(|own| own.above_one > 0) {
+        return format!(
+            "on {} prompts the probabilities that {} gives to the listed responses sum to more than 1: its column holds no \
+             log-probabilities of whole responses in nats, or the list holds a response more than once",
+            thousands(own.above_one),
+            own.name
+        );
+    }
     let worst = support.iter().max_by(|a, b| a.unseen.total_cmp(&b.unseen));
     worst.map_or_else(String::new, |worst| {
         let outside = if worst.listed < 0.999 {

@@ -19,6 +19,10 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     if !evidence.audit.candidates.iter().any(|candidate| candidate.fit.is_some()) {
         return Ok(Finding::not_applicable("no candidate is to be fitted"));
     }
+    let weighted = |fit: &crate::declare::Fit| fit.objective != "naive";
+    if !evidence.audit.candidates.iter().any(|candidate| candidate.fit.as_ref().is_some_and(weighted)) {
+        return Ok(Finding::not_applicable("no candidate is to be fitted with weights that a cap could touch"));
+    }
     if !evidence.audit.candidates.iter().any(|candidate| candidate.incumbent) {
         return Ok(Finding::not_applicable("no incumbent is declared that a fitted candidate could be compared with"));
     }
@@ -26,10 +30,20 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let fail = at_most("max_reversed_share", limits.number("max_reversed_share")?);
     let mut measures = Vec::new();
     let mut messages = Vec::new();
-    for (refit, frontier) in frontiers(evidence) {
+    let mut open: Vec<String> = Vec::new();
+    for (refit, frontier) in frontiers(evidence).filter(|(refit, _)| refit.objective.is_weighted()) {
         let over = &frontier.over_incumbent;
-        let Some(taken) = over.iter().find(|paired| paired.clip == frontier.selected.clip) else { continue };
-        let flipped = share(over, |paired| paired.difference.estimate * taken.difference.estimate <= 0.0);
+        let Some(taken) = over.iter().find(|paired| paired.clip == frontier.selected.clip) else {
+            let without = "the incumbent's log-probabilities are not there for every row";
+            open.push(format!("{}: {without}", refit.candidate));
+            continue;
+        };
+        if over.len() < 2 {
+            let alone = "it was fitted at one cap alone, so that no other could turn the comparison around";
+            open.push(format!("{}: {alone}", refit.candidate));
+            continue;
+        }
+        let flipped = share(over, |paired| !same_side(paired, taken));
         let reversed = share(over, |paired| is_reversed(paired, taken));
         measures.push(
             Measure::held("share of caps that reverse it beyond chance", reversed, fail.clone(), Crossed::Limit)
@@ -47,7 +61,22 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             over.len()
         ));
     }
-    finish(evidence, measures, &messages, REMEDY, "the incumbent's log-probabilities are not there for every row")
+    let finding = finish(evidence, measures, &messages, REMEDY, &list(&open))?;
+    if open.is_empty() || finding.status == Status::Fail {
+        return Ok(finding);
+    }
+    Err(Undetermined {
+        message: list(&open),
+        remedy: "log the incumbent's log-probabilities for every row, and name several caps under frontier.clip in the policy"
+            .to_owned(),
+        not_logged: false,
+        measures: finding.measures,
+    })
+}
+
+/// Both above zero or both below: no difference at all, and none that is a number, is neither.
+fn same_side(paired: &Paired, taken: &Paired) -> bool {
+    paired.difference.estimate * taken.difference.estimate > 0.0
 }
 
 /// The other side, and zero outside the interval.

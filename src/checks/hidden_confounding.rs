@@ -1,6 +1,8 @@
 //! How much would hidden reasons have to tilt the odds to explain that a challenger wins?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_least, rows};
+use super::candidates::evaluation;
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Status, Undetermined};
+use super::{at_least, at_most, list, rows, status_of};
 use crate::sensitivity::{GammaCurve, GammaSettings, PolicyPair, even_amplification};
 
 pub(super) static CHECK: Check = Check {
@@ -44,9 +46,46 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let first = found.first().map_or_else(String::new, |(pair, curve)| message(pair, curve));
     let others = found.iter().skip(1).filter(|(_, curve)| curve.tipping.is_none());
     let message = super::with_others(first, &others.map(|(pair, _)| super::pair_name(pair)).collect::<Vec<_>>());
-    let mut measures: Vec<Measure> = found.iter().flat_map(|(pair, curve)| measures(pair, curve, min_gamma)).collect();
-    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
-    Ok(Finding::from_measures(measures, message, REMEDY))
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for (pair, curve) in &found {
+        let missing = unbounded(evidence, limits, pair)?;
+        if missing.is_empty() { known.extend(measures(pair, curve, min_gamma)) } else { unknown.extend(missing) }
+    }
+    known.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
+    if unknown.is_empty() || status_of(&known) == Status::Fail {
+        return Ok(Finding::from_measures(known.into_iter().chain(unknown).collect(), message, REMEDY));
+    }
+    let mut names: Vec<String> = unknown.iter().filter_map(|measure| measure.subject.clone()).collect();
+    names.dedup();
+    Err(Undetermined {
+        message: format!(
+            "in what is asked about {}, rows lack log-probabilities or target mass lacks rows: what they would say is bounded by no Gamma",
+            list(&names)
+        ),
+        remedy:
+            "log the candidates' log-probabilities for every comparison, and comparisons of every cell of the target"
+                .to_owned(),
+        not_logged: false,
+        measures: unknown.into_iter().chain(known).collect(),
+    })
+}
+
+/// What no Gamma bounds: comparisons that drop out because a policy's log-probabilities are missing, for whatever reason, and target
+/// mass without comparisons. Empty where nothing is missing.
+fn unbounded(evidence: &Evidence, limits: &Limits, pair: &PolicyPair) -> Result<Vec<Measure>, Undetermined> {
+    let evaluation = evaluation(evidence)?;
+    let most = limits.number("max_missing_share")?;
+    let is_pair =
+        |challenger: &String, incumbent: &String| *challenger == pair.challenger && *incumbent == pair.incumbent;
+    let own = evaluation.comparisons.iter().find(|own| is_pair(&own.challenger, &own.incumbent));
+    let held = [
+        ("share of the weight without log-probabilities", own.map_or(1.0, |own| own.missing_weight_share)),
+        ("target mass without labelled rows", evaluation.unsupported),
+    ];
+    let name = super::pair_name(pair);
+    let outside = held.into_iter().filter(|(_, share)| *share > most || share.is_nan());
+    let bound = || at_most("max_missing_share", most);
+    Ok(outside.map(|(what, share)| Measure::held(what, share, bound(), Crossed::Nothing).about(&name)).collect())
 }
 
 /// Where the challenger is not ahead even at Gamma = 1 (NaN) there is no conclusion to overturn: a warning, so that one weak

@@ -1,7 +1,8 @@
 //! Do people answer late in the log as they did early, and does every annotator answer alike?
 
-use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined, at_most, list, rows};
-use crate::labels::{AnnotatorShift, Drift, Modelled};
+use super::{Check, Crossed, Evidence, Finding, Limits, Measure, Need, Undetermined};
+use super::{at_least, at_most, cell_name, list, rows, share};
+use crate::labels::{AnnotatorShift, Drift, Modelled, Part, PartChange};
 
 pub(super) static CHECK: Check = Check {
     id: "label-drift",
@@ -16,10 +17,16 @@ const REMEDY: &str = "find out what changed (instructions, interface, people, th
                       about, or declare the period and the annotators as covariates of the cells";
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
-    let alpha = limits.level("alpha")?;
-    let (max_change, max_shift) = (limits.number("warn_change")?, limits.number("warn_annotator_shift")?);
+    let bounds = Bounds {
+        level: limits.level("alpha")?,
+        change: limits.number("warn_change")?,
+        shift: limits.number("warn_annotator_shift")?,
+        part: limits.number("warn_part_change")?,
+        rows: limits.number("min_rows")?,
+        untimed: limits.number("max_untimed_share")?,
+    };
     let modelled = super::label_model(evidence)?;
-    let (mut measures, people) = annotators(modelled, alpha, max_shift);
+    let (mut measures, people) = annotators(modelled, &bounds);
     let Some(drift) = &modelled.drift else {
         if measures.iter().any(|measure| measure.crossed != Crossed::Nothing) {
             return Ok(Finding::from_measures(measures, people, REMEDY));
@@ -31,36 +38,72 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
             measures,
         });
     };
-    let (over_time, sentence) = over_time(drift, alpha, max_change);
-    measures.splice(0..0, over_time);
+    let (over_time, whole) = over_time(drift, &bounds);
+    let (within, parts) = within_parts(evidence, drift, &bounds);
+    let (lacking, why) = lacking(drift, modelled.rows, &bounds);
+    let told = |sentence: &String| !sentence.is_empty();
+    let message = [whole, parts, people].into_iter().filter(told).collect::<Vec<_>>().join("; ");
+    measures.splice(0..0, over_time.into_iter().chain(within).chain(lacking));
     measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
-    let message = if people.is_empty() { sentence } else { format!("{sentence}; {people}") };
+    if measures.iter().all(|measure| measure.crossed == Crossed::Nothing) && !why.is_empty() {
+        return Err(Undetermined {
+            message: format!("{}: {message}", list(&why)),
+            remedy: "label more comparisons over a longer time, and log when every one was labelled".to_owned(),
+            not_logged: false,
+            measures,
+        });
+    }
     Ok(Finding::from_measures(measures, message, REMEDY))
 }
 
+/// The policy's limits.
+struct Bounds {
+    level: f64,
+    change: f64,
+    shift: f64,
+    part: f64,
+    rows: f64,
+    untimed: f64,
+}
+
+impl Bounds {
+    /// Three tests of time share the level: early against late, along the way, within parts.
+    fn share_of_level(&self) -> f64 {
+        self.level / 3.0
+    }
+}
+
 /// Held against the limit only where chance is ruled out, by either of the two tests.
-fn over_time(drift: &Drift, alpha: f64, max_change: f64) -> (Vec<Measure>, String) {
-    let p_value = drift.gain.as_ref().and_then(|gain| gain.p_above(0.0));
+fn over_time(drift: &Drift, bounds: &Bounds) -> (Vec<Measure>, String) {
+    let level = bounds.share_of_level();
+    let p_value = p_value(drift);
     let log_e = drift.monitor.as_ref().map(|monitor| monitor.largest());
-    // Each at half the level, so that both together keep it.
-    let shown = p_value.is_some_and(|p| p <= alpha / 2.0) || log_e.is_some_and(|log_e| log_e >= (2.0 / alpha).ln());
+    let along_the_way = log_e.is_some_and(|log_e| log_e >= -level.ln());
+    let shown = p_value.is_some_and(|p| p <= level) || along_the_way;
     let n = drift.early + drift.late;
-    let name = "mean change of an answer's probability, from early to late";
-    let change = match shown {
-        true => Measure::held(name, drift.mean_change, at_most("warn_change", max_change), Crossed::Warning),
-        false => Measure::shown(name, drift.mean_change),
+    let held = |name: &str, shown: bool, value: Option<f64>| match value.filter(|_| shown) {
+        Some(value) => Measure::held(name, value, at_most("warn_change", bounds.change), Crossed::Warning),
+        None => Measure::shown(name, value),
     };
+    let stretch = drift.monitor.as_ref().map(|monitor| monitor.largest_change());
     let measures = vec![
-        change.of_rows(n),
+        held("mean change of an answer's probability, from early to late", shown, Some(drift.mean_change)).of_rows(n),
         Measure::shown("p-value that late rows follow the early model", p_value).of_rows(n),
         Measure::shown(
             "largest evidence along the log, log10 of the e-value",
             log_e.map(|own| own / std::f64::consts::LN_10),
         ),
+        held("largest mean change of four stretches from all before and of them", along_the_way, stretch),
     ];
     let from = format!("{}-{:02}", drift.late_from.year, drift.late_from.month);
-    let when = match drift.monitor.as_ref().and_then(|own| own.curve.iter().find(|at| at.log_e >= (2.0 / alpha).ln())) {
-        Some(at) => format!("; the running test shows it first in {}-{:02}", at.month.year, at.month.month),
+    let first = drift.monitor.as_ref().and_then(|own| own.curve.iter().find(|at| at.log_e >= -level.ln()));
+    let when = match first {
+        Some(at) => format!(
+            "; the running test shows it first in {}-{:02}, of up to {:.1} points",
+            at.month.year,
+            at.month.month,
+            100.0 * stretch.unwrap_or(f64::NAN)
+        ),
         None => String::new(),
     };
     let points = 100.0 * drift.mean_change;
@@ -79,22 +122,95 @@ fn over_time(drift: &Drift, alpha: f64, max_change: f64) -> (Vec<Measure>, Strin
     (measures, sentence)
 }
 
-fn annotators(modelled: &Modelled, alpha: f64, max_shift: f64) -> (Vec<Measure>, String) {
-    let tested = || modelled.annotators.iter().filter(|own| own.p_value.is_some());
-    let significant: Vec<&AnnotatorShift> = tested().filter(|own| own.p_value.is_some_and(|p| p <= alpha)).collect();
+fn p_value(drift: &Drift) -> Option<f64> {
+    drift.gain.as_ref().and_then(|gain| gain.p_above(0.0))
+}
+
+/// What there is too little of for "no change" to say anything, and why.
+fn lacking(drift: &Drift, all: u64, bounds: &Bounds) -> (Vec<Measure>, Vec<String>) {
+    let fewer = drift.early.min(drift.late);
+    #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
+    let least = fewer as f64;
+    let untimed = share(drift.untimed, all);
+    let measures = vec![
+        Measure::held("rows of the shorter half", least, at_least("min_rows", bounds.rows), Crossed::Nothing),
+        Measure::held(
+            "share of the rows without a month",
+            untimed,
+            at_most("max_untimed_share", bounds.untimed),
+            Crossed::Nothing,
+        )
+        .of_rows(all),
+    ];
+    let mut why = Vec::new();
+    if least < bounds.rows {
+        why.push(format!("too few rows for a change to be seen ({} in the shorter half)", rows(fewer)));
+    }
+    if untimed > bounds.untimed {
+        why.push(format!("{} of {} do not say when they were labelled", rows(drift.untimed), rows(all)));
+    }
+    if p_value(drift).is_none() {
+        why.push("what the late rows' own model would gain has no error that could be computed".to_owned());
+    }
+    (measures, why)
+}
+
+/// Cells and annotators that changed, the largest changes first.
+fn within_parts(evidence: &Evidence, drift: &Drift, bounds: &Bounds) -> (Vec<Measure>, String) {
+    const SHOWN: usize = 10;
+    let level = bounds.share_of_level();
+    let mut changed: Vec<&PartChange> =
+        drift.parts.iter().filter(|own| own.p_value.is_some_and(|p| p <= level)).collect();
+    changed.sort_by(|a, b| b.change.abs().total_cmp(&a.change.abs()));
+    let mut told: Vec<String> = Vec::new();
     let mut measures = Vec::new();
-    let mut told = Vec::new();
-    for own in &significant {
-        let name = "agreement with the label model beyond the expected, less everybody's";
-        let held = Measure::held(name, own.shift.abs(), at_most("warn_annotator_shift", max_shift), Crossed::Warning);
-        if held.crossed != Crossed::Nothing {
-            told.push(format!("annotator {} by first label ({:+.0} points)", own.ordinal, 100.0 * own.shift));
+    for own in changed.iter().take(SHOWN) {
+        let name = part_name(evidence, own.part);
+        let bound = at_most("warn_part_change", bounds.part);
+        let held =
+            Measure::held("agreement beyond the expected, late less early", own.change.abs(), bound, Crossed::Warning);
+        if held.crossed != Crossed::Nothing && !told.iter().any(|told| told.starts_with(&name)) {
+            told.push(format!("{name} ({:+.0} points of agreement with {})", 100.0 * own.change, own.side));
         }
-        measures.push(
-            Measure { value: Some(own.shift), ..held }
-                .about(&format!("annotator {} by first label", own.ordinal))
-                .of_rows(own.n),
-        );
+        let about = format!("{name}, with {}", own.side);
+        measures.push(Measure { value: Some(own.change), ..held }.about(&about).of_rows(own.n));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let count = drift.parts.len() as f64;
+    measures.push(Measure::shown("cells and annotators by sides, compared early against late", count));
+    let sentence = if told.is_empty() { String::new() } else { format!("from early to late change {}", list(&told)) };
+    (measures, sentence)
+}
+
+fn part_name(evidence: &Evidence, part: Part) -> String {
+    match part {
+        Part::Cell(cell) => evidence.comparisons.and_then(|own| own.cells.get(cell)).map(cell_name).unwrap_or_default(),
+        Part::Annotator(ordinal) => annotator_name(ordinal),
+    }
+}
+
+fn annotator_name(ordinal: u64) -> String {
+    format!("annotator {ordinal} by first label")
+}
+
+fn annotators(modelled: &Modelled, bounds: &Bounds) -> (Vec<Measure>, String) {
+    let tested = || modelled.annotators.iter().filter(|own| own.p_value.is_some());
+    let mut measures = Vec::new();
+    let mut told: Vec<String> = Vec::new();
+    for own in &modelled.annotators {
+        let name = annotator_name(own.ordinal);
+        for (side, shift) in significant(own, bounds.level) {
+            let what = match side {
+                None => "agreement with the label model beyond the expected, less everybody's".to_owned(),
+                Some(side) => format!("agreement with {side} beyond the expected, less everybody's"),
+            };
+            let bound = at_most("warn_annotator_shift", bounds.shift);
+            let held = Measure::held(&what, shift.abs(), bound, Crossed::Warning);
+            if held.crossed != Crossed::Nothing && !told.iter().any(|told| told.starts_with(&name)) {
+                told.push(format!("{name} ({:+.0} points)", 100.0 * shift));
+            }
+            measures.push(Measure { value: Some(shift), ..held }.about(&name).of_rows(own.n));
+        }
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let count = tested().count() as f64;
@@ -105,4 +221,11 @@ fn annotators(modelled: &Modelled, alpha: f64, max_shift: f64) -> (Vec<Measure>,
         format!("{} answer unlike the label model and everybody else", list(&told))
     };
     (measures, sentence)
+}
+
+/// An annotator's shifts that are beyond chance: with the model (no side named), and with the sides of a pair's differences.
+fn significant(own: &AnnotatorShift, level: f64) -> impl Iterator<Item = (Option<&String>, f64)> {
+    let along = own.along.iter().map(|own| (Some(&own.side), own.shift, own.p_value));
+    let all = std::iter::once((None, own.shift, own.p_value)).chain(along);
+    all.filter(move |(.., p)| p.is_some_and(|p| p <= level)).map(|(side, shift, _)| (side, shift))
 }

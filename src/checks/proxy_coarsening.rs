@@ -68,7 +68,9 @@ fn flipped<'a>(fine: &Estimate, coarsened: &'a [Coarsened], index: usize) -> Vec
         let difference = own.differences.get(index).and_then(Option::as_ref).map(|own| own.estimate);
         (own, difference)
     };
-    let other = |difference: Option<f64>| difference.is_none_or(|own| own * fine.estimate < 0.0);
+    // No difference at all, and none that is a number, is not the same sign.
+    let same = |own: f64| own.partial_cmp(&0.0) == fine.estimate.partial_cmp(&0.0) && own.abs() > 0.0;
+    let other = |difference: Option<f64>| !difference.is_some_and(same);
     coarsened.iter().map(coarse).filter(|(_, difference)| conclusive && other(*difference)).collect()
 }
 
@@ -115,7 +117,13 @@ fn message(flips: &[String], coarsened: &[Coarsened], evaluation: &Evaluation) -
     let names: Vec<String> = coarsened.iter().map(|own| own.name.clone()).collect();
     let shift = coarsened.iter().filter_map(|own| own.largest_shift).reduce(f64::max);
     let shift = shift.map_or(String::new(), |shift| format!("; the largest change of an accuracy is {shift:.3}"));
-    format!("no conclusion of {} comparisons changes {}{shift}", evaluation.comparisons.len(), list(&names))
+    let differences = evaluation.comparisons.iter().filter_map(|own| own.difference.as_ref());
+    let told = differences.filter(|own| own.interval.is_some_and(|own| own.low > 0.0 || own.high < 0.0)).count();
+    let (all, names) = (evaluation.comparisons.len(), list(&names));
+    match told {
+        0 => format!("none of {all} comparisons is told from no difference, so that none could change {names}{shift}"),
+        _ => format!("of {all} comparisons {told} are told from no difference, and none changes {names}{shift}"),
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]

@@ -31,21 +31,25 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let (mut measures, mut unknown) = (Vec::new(), Vec::new());
     let mut told: Vec<(Crossed, f64, String)> = Vec::new();
     for comparison in &evaluation.comparisons {
-        let mut known: Vec<(&Slice, &Estimate, (f64, f64))> = Vec::new();
+        let mut known: Vec<(&Slice, &Estimate, (f64, f64), f64)> = Vec::new();
         for ((slice, estimate), unsupported) in comparison.slices.iter().zip(&evaluation.slice_unsupported) {
             let about = about(comparison, slice);
             if let Some(measure) = unjudged(comparison, estimate.as_ref(), limits, &about)? {
                 unknown.push(measure);
             } else if let Some((estimate, interval)) = estimate.as_ref().and_then(|own| Some((own, own.interval?))) {
                 let outside = |end: f64, worst: f64| (1.0 - unsupported) * end + unsupported * worst;
-                known.push((slice, estimate, (outside(interval.low, -1.0), outside(interval.high, 1.0))));
+                known.push((slice, estimate, (outside(interval.low, -1.0), outside(interval.high, 1.0)), *unsupported));
             }
         }
-        let p_values: Vec<f64> = known.iter().map(|(_, own, ends)| p_of_regression(own, *ends, margin)).collect();
-        for ((slice, estimate, ends), p_value) in known.into_iter().zip(holm(&p_values)) {
+        let p_of =
+            |(_, own, ends, unsupported): &(_, &Estimate, _, f64)| p_of_regression(own, *ends, margin, *unsupported);
+        let p_values: Vec<f64> = known.iter().map(p_of).collect();
+        for ((slice, estimate, ends, _), p_value) in known.into_iter().zip(holm(&p_values)) {
             let own = judged(comparison, slice, (estimate, ends), (p_value, alpha), margin);
             let worst = own.iter().map(|measure| measure.crossed).max().unwrap_or(Crossed::Nothing);
-            told.push((worst, estimate.estimate, format!("{}: {}", about(comparison, slice), worded(estimate, ends))));
+            let p_value = if worst == Crossed::Limit { one_sided(p_value) } else { String::new() };
+            let sentence = format!("{}: {}{p_value}", about(comparison, slice), worded(estimate, ends));
+            told.push((worst, estimate.estimate, sentence));
             measures.extend(own);
         }
     }
@@ -53,10 +57,17 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     settle(measures, unknown, message, REMEDY)
 }
 
-/// The one-sided p-value of a regression beyond the margin; without spread, 0 or 1 by the interval.
-fn p_of_regression(estimate: &Estimate, (_, high): (f64, f64), margin: f64) -> f64 {
+/// The one-sided p-value of a regression beyond the margin, whatever the unsupported part of the slice says: were the challenger ahead
+/// on all of it by 1, the rest would have to be below (-margin - u) / (1 - u). Without spread, 0 or 1 by the interval.
+fn p_of_regression(estimate: &Estimate, (_, high): (f64, f64), margin: f64, unsupported: f64) -> f64 {
     let by_interval = if high < -margin { 0.0 } else { 1.0 };
-    estimate.p_below(-margin).unwrap_or(by_interval)
+    let supported = (-margin - unsupported) / (1.0 - unsupported);
+    estimate.p_below(supported).unwrap_or(by_interval)
+}
+
+/// What shows a regression is the one-sided p-value over all slices; the interval beside it is two-sided and may hold the margin.
+fn one_sided(p_value: f64) -> String {
+    format!(", one-sided p = {p_value:.1e} over the slices")
 }
 
 fn judged(

@@ -58,7 +58,10 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
     let declaration = declare::load(&options.audit, &options.settings)?;
     let out = options.out.clone().unwrap_or_else(|| beside(&options.audit));
     refuse_place(&out)?;
-    options.statistics.as_deref().map_or(Ok(()), refuse_other)?;
+    if let Some(path) = &options.statistics {
+        refuse_other(path)?;
+        refuse_own(&out, path)?;
+    }
     let as_of = options.as_of.unwrap_or_else(|| Utc::now().date_naive());
     let progress: &dyn Progress = if options.quiet { &() } else { &Terminal::default() };
     let folder = &declaration.audit.folder;
@@ -97,6 +100,7 @@ pub(crate) fn audit(options: &AuditOptions) -> Result<u8, Failure> {
             attest::attest((&audited.report, &files), &declaration.audit, (&artifacts, &kept), signer, Utc::now());
         files.extend(signed.map_err(failed)?);
     }
+    refuse_inputs(&out, &declaration, &audited.report)?;
     report::write_files(&files, &out).map_err(|error| Failure(format!("error: {error}")))?;
     answer(options, &audited.report, &out, signer.as_ref())?;
     Ok(u8::from(audited.report.exit_code != 0))
@@ -109,6 +113,34 @@ fn refuse_place(out: &Path) -> Result<(), Failure> {
     let what = if path.exists() { "is a file, not a folder" } else { "is a symbolic link that leads to nothing" };
     let help = "name another folder with --out, or move it away";
     Err(Failure(format!("error: {}: {what}; {help}", path.display())))
+}
+
+/// What the audit was made from is never written over, nor removed as if an earlier report had left it. A baseline may be: it is
+/// often the report that was there.
+fn refuse_inputs(out: &Path, declaration: &Declaration, report: &Report) -> Result<(), Failure> {
+    let read = report.inputs.iter().filter(|input| !["baseline", "policy"].contains(&input.role.as_str()));
+    let artifacts = declaration.audit.candidates.iter().filter_map(|candidate| candidate.artifact.as_ref());
+    let names = read.map(|input| &input.name).chain(artifacts).chain([&declaration.audit.policy]);
+    names.map(|name| declaration.audit.folder.join(name)).try_for_each(|path| refuse_own(out, &path))
+}
+
+/// A file in the report's folder whose name is one that a report takes for its own.
+fn refuse_own(out: &Path, path: &Path) -> Result<(), Failure> {
+    let Ok(out) = out.canonicalize() else { return Ok(()) };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = parent.canonicalize().ok().zip(path.file_name()).map(|(parent, name)| parent.join(name));
+    // A link that lies elsewhere may lead here, and the other way round.
+    let taken = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        path.parent() == Some(&out) && report::is_replaced(&name)
+    };
+    if written.into_iter().chain(path.canonicalize()).all(|path| !taken(&path)) {
+        return Ok(());
+    }
+    Err(Failure(format!(
+        "error: {}: a report in this folder would replace it\n  = help: name another folder with --out, or the file otherwise",
+        path.display()
+    )))
 }
 
 /// A log where an audit document belongs: what a first command often is.

@@ -90,7 +90,9 @@ pub(crate) fn exit(result: Result<u8, Failure>) -> ExitCode {
 /// Writes to standard output. A reader that has gone away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure(format!("error: the answer cannot be written to standard output: {error}")))
+        }
         _ => Ok(()),
     }
 }

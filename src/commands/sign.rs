@@ -74,6 +74,7 @@ fn look(options: &SignOptions) -> Result<Verification, Failure> {
         recompute: false,
         require_pass: false,
         require_inputs: false,
+        require_protocol: false,
         require_roles: &[],
         max_age: None,
         now: Utc::now(),

@@ -5,12 +5,16 @@ use chrono::Utc;
 use counterweight::attest::verify::{Line, Request, State, Verification};
 use counterweight::attest::{VerifyingKey, verify};
 use counterweight::declare::{self, Policy, Regime};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
 /// Where a line's details begin.
 const INDENT: usize = 6;
+
+/// How the bytes begin that are signed.
+const PAE: [u8; 7] = *b"DSSEv1 ";
 
 /// What `verify` is told.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub(crate) struct VerifyOptions {
     pub(crate) inputs: Option<PathBuf>,
     /// Whether to audit again.
     pub(crate) recompute: bool,
-    /// `pass`, `inputs`, `role=NAME`.
+    /// `pass`, `inputs`, `protocol`, `role=NAME`.
     pub(crate) require: Vec<Requirement>,
     /// In days.
     pub(crate) max_age: Option<u64>,
@@ -44,6 +48,8 @@ pub(crate) enum Requirement {
     Pass,
     /// Every input was found.
     Inputs,
+    /// It was held against a protocol that a given key signed, and followed it.
+    Protocol,
     /// Somebody else endorsed it in this role.
     Role(String),
 }
@@ -75,6 +81,7 @@ pub(crate) fn verify(options: &VerifyOptions) -> Result<u8, Failure> {
         recompute: options.recompute,
         require_pass: options.require.contains(&Requirement::Pass),
         require_inputs: options.require.contains(&Requirement::Inputs),
+        require_protocol: options.require.contains(&Requirement::Protocol),
         require_roles: &roles,
         max_age: options.max_age,
         now: Utc::now(),
@@ -98,7 +105,19 @@ fn given(key: &VerifyingKey, path: &Path) -> String {
 /// Writes what was signed, so that other tools can settle whether it was.
 fn emit(options: &VerifyOptions, found: &Verification) -> Result<(), Failure> {
     let (Some(path), Some(pae)) = (&options.emit_pae, &found.pae) else { return Ok(()) };
+    if path.is_file() && !is_emitted(path) {
+        return Err(Failure(format!(
+            "error: {}: something other than signed bytes is already there\n  = help: name another file with --emit-pae",
+            path.display()
+        )));
+    }
     std::fs::write(path, pae).map_err(|error| Failure(format!("error: {}: {error}", path.display())))
+}
+
+/// Whether a file is what an earlier verification wrote.
+fn is_emitted(path: &Path) -> bool {
+    let mut bytes = [0; PAE.len()];
+    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut bytes)).is_ok() && bytes == PAE
 }
 
 fn regime(path: &Path) -> Result<Regime, Failure> {
@@ -109,8 +128,9 @@ fn regime(path: &Path) -> Result<Regime, Failure> {
 /// A policy file, or a shipped policy by its name.
 pub(super) fn policy(path: &Path) -> Result<Policy, Failure> {
     let name = path.display().to_string();
+    // As in an audit document: the name is the shipped one's, whatever lies in the folder.
     let shipped = declare::shipped_policies().into_iter().find(|(shipped, _)| *shipped == name);
-    if let Some((shipped, text)) = shipped.filter(|_| !path.exists()) {
+    if let Some((shipped, text)) = shipped {
         return Ok(declare::parse_policy(shipped, text, Path::new("."))?);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -71,7 +71,7 @@ pub struct LogSpec {
     pub cluster: Vec<String>,
     /// The responses file, as written.
     pub responses: Option<String>,
-    /// The unlabelled target sample, as written.
+    /// Pairs drawn from the target, without labels, as written: a file, a glob or a folder.
     pub target_sample: Option<String>,
     /// How shown comparisons came to be labelled, in words.
     pub selection: Option<String>,
@@ -440,7 +440,11 @@ fn logs_shape() -> Shape {
             "One or two roles (or columns) whose shared value makes rows dependent.",
         ),
         may("responses", Shape::Text, "The responses file, relative to this document."),
-        may("target_sample", Shape::Text, "An unlabelled sample drawn from the target, relative to this document."),
+        may(
+            "target_sample",
+            Shape::Text,
+            "Pairs drawn from the target, without labels (a file, a glob or a folder, relative to this document).",
+        ),
         may("selection", Shape::Text, "How shown comparisons came to be labelled, in words."),
     ])
 }
@@ -544,6 +548,7 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
     let text = |key: &str| root.get(key).and_then(|entry| entry.node.text()).map(str::to_owned);
     let logs = root.get("logs").and_then(|entry| read_logs(&entry.node, findings));
     let candidates = read_candidates(root, findings);
+    check_target_sample(root, findings);
     let identify = root.get("report").and_then(|report| report.node.get("identify"));
     let identify = identify.map_or(&[][..], |entry| entry.node.items());
     let statistics = root.get("statistics").map(|entry| &entry.node);
@@ -558,6 +563,15 @@ pub(super) fn read(source: &Source, folder: &Path, root: &Node, findings: &mut F
         min_cell_rows: statistics.and_then(|node| node.get("min_cell_rows")?.node.integer()),
         identify: identify.iter().filter_map(|item| Role::from_name(item.text()?)).collect(),
     })
+}
+
+/// Whoever gives a sample of the target expects estimates from it: none in silence.
+fn check_target_sample(root: &Node, findings: &mut Findings<'_>) {
+    let sample = root.get("logs").and_then(|logs| logs.node.get("target_sample"));
+    if let Some(entry) = sample.filter(|_| root.get("candidates").is_none_or(|own| own.node.items().is_empty())) {
+        let help = "it serves to evaluate candidates: declare some, or leave it out".to_owned();
+        findings.add(entry.span, "`target_sample` says nothing without `candidates`", Some(help));
+    }
 }
 
 fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
@@ -580,11 +594,11 @@ fn read_logs(node: &Node, findings: &mut Findings<'_>) -> Option<LogSpec> {
         node.get("preset").and_then(|entry| Preset::from_name(entry.node.text()?)).unwrap_or(Preset::Canonical);
     let chosen = read_chosen(preset, columns, findings);
     let labels = node.get("labels").and_then(|entry| read_labels(&entry.node, findings));
-    // Whoever gives a sample of the target expects estimates from it: none is better than others in silence.
-    if let Some(entry) = node.get("target_sample") {
-        let help = "leave it out; where the target's pairs can be listed, `pairs: {uniform: responses}` in the regime gives doubly \
-                    robust estimates";
-        findings.add(entry.span, "this version does not read `target_sample`", Some(help.to_owned()));
+    if let Some(entry) = node.get("target_sample").filter(|_| preset.keeps_chosen_and_rejected()) {
+        let message = format!("`target_sample` cannot be read under the preset {}", preset.name());
+        let help =
+            "pairs without labels have no chosen response: name the columns under the preset canonical".to_owned();
+        findings.add(entry.span, &message, Some(help));
     }
     if let Some(entry) = node.get("labels").filter(|_| preset.keeps_chosen_and_rejected()) {
         let message =

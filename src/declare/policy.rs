@@ -675,6 +675,10 @@ fn read_setting(setting: &str, vocabulary: &Vocabulary, problems: &mut Vec<Probl
         problems.push(bad_setting(setting, "there is no `=`".to_owned(), SETTING_HELP.to_owned()));
         return None;
     };
+    if value.trim().is_empty() {
+        problems.push(bad_setting(setting, "there is no value after the `=`".to_owned(), SETTING_HELP.to_owned()));
+        return None;
+    }
     let (check, field) = match path.split('.').collect::<Vec<_>>().as_slice() {
         ["gate", "fail_on"] => ("", may("fail_on", fail_on_shape(), "")),
         ["checks", check, limit] => (*check, setting_field(setting, check, limit, vocabulary, problems)?),

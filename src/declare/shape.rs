@@ -549,7 +549,8 @@ impl Range {
 
 /// A day written as `YYYY-MM-DD`, and in no other way.
 pub(super) fn date(text: &str) -> Option<NaiveDate> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text)
+    // Years of four digits alone: dates are also compared as text.
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|date| date.to_string() == text && text.len() == 10)
 }
 
 fn is_cap(node: &Node) -> bool {

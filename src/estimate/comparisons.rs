@@ -11,7 +11,7 @@ use crate::declare::{Audit, Candidate, Features, Levels, LogProbabilities, Probl
 use crate::logs::{self, Block, Codes, Label, Log, Moment, Month, Outcome, Progress, Request, Responses};
 use crate::statistics::groups::Context;
 use crate::weights::Weights;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// One entry for each audited row that answers (a, b, tie or soft), in file and row order.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +41,8 @@ pub struct Comparisons {
     pub clusters: Vec<Clusters>,
     /// The prompts; `None` where they are not mapped.
     pub prompt: Option<Clusters>,
+    /// Each prompt's 64-bit key, by its code, so that it can be found in a sample of the target; empty without one.
+    pub prompt_keys: Vec<Option<u64>>,
     /// The annotators; `None` where they are not mapped.
     pub annotator: Option<Clusters>,
     /// When each row was logged, `None` where its timestamp does not say; `None` as a whole where none is mapped.
@@ -172,25 +174,11 @@ pub fn collect(
     progress: &dyn Progress,
 ) -> Result<Comparisons, Problems> {
     let plan = Plan::new(log, audit)?;
-    let (sums, keys) = (plan.sums(), plan.keys());
-    let (lists, texts) = plan.features.as_ref().map(FeatureColumns::wanted).unwrap_or_default();
-    let request = Request {
-        what: "reading what candidates are judged on",
-        sums: &sums,
-        lists: &lists,
-        texts: &texts,
-        column_keys: &keys,
-        further: &[Role::GeneratorA, Role::GeneratorB],
-        skip,
-        ..Request::default()
-    };
-    let factors: HashMap<&Levels, (u32, f64)> = (0..)
+    let factors: Factors = (0..)
         .zip(&weights.cells)
         .map(|(index, (levels, _))| (levels, (index, context.factors.get(levels).map_or(0.0, |own| own.labelled))))
         .collect();
-    let new = || Part::new(&plan);
-    let add = |part: &mut Part, block: &Block| part.add(block, &plan, &factors);
-    let part = logs::scan(log, &request, progress, &new, &add, &mut Part::merge)?;
+    let part = scan((log, skip), &plan, &factors, ("reading what candidates are judged on", progress))?;
     let of = |levels: &Levels| context.factors.get(levels).copied().unwrap_or_default();
     let table = part.finish(&plan, weights, &audit.source.name)?;
     Ok(Comparisons {
@@ -200,20 +188,51 @@ pub fn collect(
     })
 }
 
+/// The index of each cell in the table, with its factor.
+pub(super) type Factors<'a> = HashMap<&'a Levels, (u32, f64)>;
+
+/// Reads the rows of a log or of a sample; `skip` lists those to exclude as duplicates.
+pub(super) fn scan(
+    (log, skip): (&Log, &[u64]),
+    plan: &Plan<'_>,
+    factors: &Factors<'_>,
+    (what, progress): (&str, &dyn Progress),
+) -> Result<Part, Problems> {
+    let (sums, keys) = (plan.sums(), plan.keys());
+    let (lists, texts) = plan.features.as_ref().map(FeatureColumns::wanted).unwrap_or_default();
+    let request = Request {
+        what,
+        sums: &sums,
+        lists: &lists,
+        texts: &texts,
+        column_keys: &keys,
+        further: &[Role::GeneratorA, Role::GeneratorB],
+        skip,
+        ..Request::default()
+    };
+    let new = || Part::new(plan);
+    let add = |part: &mut Part, block: &Block| part.add(block, plan, factors);
+    logs::scan(log, &request, progress, &new, &add, &mut Part::merge)
+}
+
 /// Which columns are read, and for what.
-struct Plan<'a> {
-    responses: Option<&'a Responses>,
-    reference: Option<&'a LogProbabilities>,
-    candidates: Vec<(&'a Candidate, &'a LogProbabilities)>,
-    features: Option<FeatureColumns>,
+pub(super) struct Plan<'a> {
+    /// Whether rows are comparisons that somebody judged; otherwise pairs of a sample of the target.
+    pub(super) labelled: bool,
+    pub(super) responses: Option<&'a Responses>,
+    pub(super) reference: Option<LogProbabilities>,
+    pub(super) candidates: Vec<(&'a Candidate, LogProbabilities)>,
+    pub(super) features: Option<FeatureColumns>,
     /// The declared clusters, each a name and a column.
-    clusters: Vec<(String, String)>,
-    prompt: Option<String>,
-    annotator: Option<String>,
-    response_a: Option<String>,
-    response_b: Option<String>,
-    has_months: bool,
-    has_generators: bool,
+    pub(super) clusters: Vec<(String, String)>,
+    pub(super) prompt: Option<String>,
+    pub(super) annotator: Option<String>,
+    pub(super) response_a: Option<String>,
+    pub(super) response_b: Option<String>,
+    pub(super) has_months: bool,
+    pub(super) has_generators: bool,
+    /// Whether prompts are compared with those of another file.
+    pub(super) shares_prompts: bool,
 }
 
 impl<'a> Plan<'a> {
@@ -227,11 +246,12 @@ impl<'a> Plan<'a> {
         let responses = log.responses();
         let named =
             audit.candidates.iter().filter_map(|candidate| Some((candidate, candidate.log_probabilities.as_ref()?)));
-        let candidates: Vec<_> = named.collect();
+        let candidates: Vec<_> = named.map(|(candidate, source)| (candidate, source.clone())).collect();
         let by_response = |source: &LogProbabilities| source.log.is_none();
         let plan = Plan {
+            labelled: true,
             responses,
-            reference: audit.reference.as_ref(),
+            reference: audit.reference.clone(),
             features: feature_columns(log, audit)?,
             clusters,
             prompt: column(Role::Prompt),
@@ -240,9 +260,10 @@ impl<'a> Plan<'a> {
             response_b: responses.and_then(|_| column(Role::ResponseB)),
             has_months: log.mapped.contains_key(&Role::Timestamp),
             has_generators: [Role::GeneratorA, Role::GeneratorB].iter().all(|role| log.mapped.contains_key(role)),
+            shares_prompts: log.target_sample().is_some(),
             candidates,
         };
-        let looked_up = plan.candidates.iter().map(|(_, source)| *source).chain(plan.reference).any(by_response);
+        let looked_up = plan.candidates.iter().map(|(_, source)| source).chain(&plan.reference).any(by_response);
         let mapped = plan.response_a.is_some() && plan.response_b.is_some();
         if looked_up && !plan.candidates.is_empty() && !mapped {
             let message =
@@ -254,7 +275,7 @@ impl<'a> Plan<'a> {
 
     /// The columns of numbers.
     fn sums(&self) -> Vec<String> {
-        let sources = self.candidates.iter().map(|(_, source)| *source).chain(self.reference);
+        let sources = self.candidates.iter().map(|(_, source)| source).chain(&self.reference);
         let pairs = sources.flat_map(|source| source.log.iter().chain(&source.tokens));
         pairs.flat_map(|(a, b)| [a.clone(), b.clone()]).collect::<BTreeSet<_>>().into_iter().collect()
     }
@@ -265,7 +286,7 @@ impl<'a> Plan<'a> {
             .response_a
             .iter()
             .chain(&self.response_b)
-            .chain(self.prompt.iter().filter(|_| self.responses.is_some()));
+            .chain(self.prompt.iter().filter(|_| self.responses.is_some() || self.shares_prompts));
         let all = self.clusters.iter().map(|(_, column)| column).chain(&self.prompt).chain(&self.annotator);
         let mut keys: BTreeMap<String, bool> = all.map(|column| (column.clone(), false)).collect();
         keys.extend(texts.map(|column| (column.clone(), true)));
@@ -301,7 +322,7 @@ impl FeatureColumns {
 /// Two fits that name different columns; texts that are not there.
 pub fn feature_columns(log: &Log, audit: &Audit) -> Result<Option<FeatureColumns>, Problems> {
     let fits = audit.candidates.iter().filter_map(|candidate| candidate.fit.as_ref());
-    let any_fit = fits.clone().count() > 0;
+    let any_use = fits.clone().count() > 0 || audit.logs.target_sample.is_some();
     let named: BTreeSet<&Features> = fits.filter_map(|fit| fit.features.as_ref()).collect();
     if named.len() > 1 {
         let message = "two fits name different columns of features";
@@ -320,7 +341,7 @@ pub fn feature_columns(log: &Log, audit: &Audit) -> Result<Option<FeatureColumns
             };
             Some(FeatureColumns { a: vec![a], b: vec![b], encoded: usize::try_from(*size).ok() })
         }
-        None => mapped(Role::FeaturesA, Role::FeaturesB).filter(|_| any_fit).map(|(a, b)| FeatureColumns {
+        None => mapped(Role::FeaturesA, Role::FeaturesB).filter(|_| any_use).map(|(a, b)| FeatureColumns {
             a: vec![a],
             b: vec![b],
             encoded: None,
@@ -328,7 +349,7 @@ pub fn feature_columns(log: &Log, audit: &Audit) -> Result<Option<FeatureColumns
     })
 }
 
-fn one_problem(file: &str, message: impl Into<String>, help: &str) -> Problems {
+pub(super) fn one_problem(file: &str, message: impl Into<String>, help: &str) -> Problems {
     Problems(vec![Problem {
         file: file.to_owned(),
         position: None,
@@ -340,19 +361,28 @@ fn one_problem(file: &str, message: impl Into<String>, help: &str) -> Problems {
 }
 
 /// Rows as they accumulate, keys not yet counted through.
-struct Part {
-    comparisons: Comparisons,
+pub(super) struct Part {
+    pub(super) comparisons: Comparisons,
+    /// Rows of a sample that the target has no place for.
+    pub(super) strays: Strays,
     /// By column.
-    keys: BTreeMap<String, Vec<Option<u64>>>,
+    pub(super) keys: BTreeMap<String, Vec<Option<u64>>>,
     /// By column of features, how many numbers it holds: the same for both responses in every row.
     widths: Vec<usize>,
     /// Whether some row has another number of them.
-    ragged: bool,
+    pub(super) ragged: bool,
+}
+
+/// Rows of a sample that are none of the target: how many, and the first with its cell, or without one.
+#[derive(Debug, Default)]
+pub(super) struct Strays {
+    pub(super) count: u64,
+    pub(super) first: Option<(u64, Option<Levels>)>,
 }
 
 impl Part {
     fn new(plan: &Plan<'_>) -> Part {
-        let policy = |(candidate, _): &(&Candidate, &LogProbabilities)| PolicyColumns {
+        let policy = |(candidate, _): &(&Candidate, LogProbabilities)| PolicyColumns {
             name: candidate.name.clone(),
             incumbent: candidate.incumbent,
             beta: candidate.beta,
@@ -367,21 +397,23 @@ impl Part {
             policies: plan.candidates.iter().map(policy).collect(),
             ..Comparisons::default()
         };
-        Part { comparisons, keys: BTreeMap::new(), widths: Vec::new(), ragged: false }
+        Part { comparisons, strays: Strays::default(), keys: BTreeMap::new(), widths: Vec::new(), ragged: false }
     }
 
-    fn add(&mut self, block: &Block, plan: &Plan<'_>, factors: &HashMap<&Levels, (u32, f64)>) {
+    fn add(&mut self, block: &Block, plan: &Plan<'_>, factors: &Factors<'_>) {
         let of_cell: Vec<(u32, f64)> =
             block.cells.iter().map(|levels| factors.get(levels).copied().unwrap_or((Codes::MISSING, 0.0))).collect();
-        let kept: Vec<(usize, u32, f64, Answer)> = (0..block.outcomes.len())
-            .filter_map(|row| {
-                let audited = block.outcomes.get(row) == Some(&Outcome::Audited);
-                let cell = usize::try_from(*block.cell_of_row.get(row)?).ok()?;
-                let (cell, factor) = *of_cell.get(cell)?;
-                let answer = answer(*block.labels.get(row)?)?;
-                audited.then_some((row, cell, factor, answer))
-            })
-            .collect();
+        let audited = |row: usize| -> Option<(usize, u32, f64, Answer)> {
+            let audited = block.outcomes.get(row) == Some(&Outcome::Audited);
+            let cell = usize::try_from(*block.cell_of_row.get(row)?).ok()?;
+            let (cell, factor) = *of_cell.get(cell)?;
+            let answer = answer(*block.labels.get(row)?)?;
+            audited.then_some((row, cell, factor, answer))
+        };
+        let kept: Vec<(usize, u32, f64, Answer)> = match plan.labelled {
+            true => (0..block.outcomes.len()).filter_map(audited).collect(),
+            false => self.pairs(block, &of_cell),
+        };
         for (row, cell, factor, answer) in &kept {
             self.add_row(block, *row, (*cell, *factor), *answer);
         }
@@ -401,6 +433,22 @@ impl Part {
         }
         self.add_features(block, plan, &rows);
         self.add_generators(block, &rows);
+    }
+
+    /// The rows of a sample, all of which count. Nobody answered: the tie that stands for it is not looked at.
+    fn pairs(&mut self, block: &Block, of_cell: &[(u32, f64)]) -> Vec<(usize, u32, f64, Answer)> {
+        let mut kept = Vec::with_capacity(block.cell_of_row.len());
+        for (row, own) in block.cell_of_row.iter().enumerate() {
+            let levels = usize::try_from(*own).ok();
+            match levels.and_then(|own| of_cell.get(own)).filter(|(cell, _)| *cell != Codes::MISSING) {
+                Some((cell, factor)) => kept.push((row, *cell, *factor, Answer::Tie)),
+                None => {
+                    let levels = levels.and_then(|own| block.cells.get(own)).cloned();
+                    self.strays.add(Strays { count: 1, first: Some((block.first_row + row as u64, levels)) });
+                }
+            }
+        }
+        kept
     }
 
     fn add_generators(&mut self, block: &Block, rows: &[usize]) {
@@ -441,7 +489,7 @@ impl Part {
     }
 
     fn add_policies(&mut self, block: &Block, plan: &Plan<'_>, rows: &[usize], found: (&[u32], &[u32])) {
-        let Some(reference) = plan.reference else { return };
+        let Some(reference) = &plan.reference else { return };
         let (reference_a, reference_b) = both(block, plan.responses, reference, rows, found);
         for (policy, (_, source)) in self.comparisons.policies.iter_mut().zip(&plan.candidates) {
             let (own_a, own_b) = both(block, plan.responses, source, rows, found);
@@ -489,6 +537,7 @@ impl Part {
             policy.shift_b.extend(more.shift_b);
             policy.unusable += more.unusable;
         }
+        self.strays.add(other.strays);
         self.ragged |= other.ragged;
         if let (Some(own), Some(more)) = (&mut own.features, more.features) {
             if self.widths.is_empty() {
@@ -516,8 +565,10 @@ impl Part {
             let help = "log a list of the same features, in the same order, for both responses of every labelled row";
             return Err(one_problem(file, message, help));
         }
-        let clusters = |name: &str, column: &String| dense(name, self.keys.get(column).map_or(&[][..], Vec::as_slice));
+        let clusters = |name: &str, column: &String| dense(name, self.keys_of(column));
+        let shared = plan.prompt.as_ref().filter(|_| plan.shares_prompts);
         Ok(Comparisons {
+            prompt_keys: shared.map(|column| distinct(self.keys_of(column))).unwrap_or_default(),
             cells: weights.cells.keys().cloned().collect(),
             p_target: weights.cells.values().map(|cell| cell.p_target).collect(),
             clusters: plan.clusters.iter().map(|(name, column)| clusters(name, column)).collect(),
@@ -525,6 +576,20 @@ impl Part {
             annotator: plan.annotator.as_ref().map(|column| clusters(Role::Annotator.name(), column)),
             ..self.comparisons
         })
+    }
+}
+
+impl Part {
+    /// Each row's key in a column.
+    pub(super) fn keys_of(&self, column: &str) -> &[Option<u64>] {
+        self.keys.get(column).map_or(&[][..], Vec::as_slice)
+    }
+}
+
+impl Strays {
+    fn add(&mut self, other: Strays) {
+        self.count += other.count;
+        self.first = self.first.take().or(other.first);
     }
 }
 
@@ -595,8 +660,14 @@ fn usable(value: f64) -> f64 {
     if is_log_probability(value) { value } else { f64::NAN }
 }
 
+/// Keys in the order of first rows.
+fn distinct(keys: &[Option<u64>]) -> Vec<Option<u64>> {
+    let mut seen = HashSet::new();
+    keys.iter().copied().filter(|key| seen.insert(*key)).collect()
+}
+
 /// Keys counted through in the order of first rows.
-fn dense(role: &str, keys: &[Option<u64>]) -> Clusters {
+pub(super) fn dense(role: &str, keys: &[Option<u64>]) -> Clusters {
     let mut seen: HashMap<Option<u64>, u32> = HashMap::new();
     let codes = keys
         .iter()

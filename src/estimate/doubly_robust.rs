@@ -1,40 +1,61 @@
-//! Doubly robust evaluation, where the target's own pairs can be listed: `pairs: {uniform: responses}` with features.
+//! Doubly robust evaluation, where the target's own pairs are there: listed (`pairs: {uniform: responses}` with features), or as a
+//! sample of them (`sampled`).
 //!
 //! Owns: the cross-fitted outcome model, its mean over the target's pairs, the estimate and its influence values, and why
 //! there is none. Must never: be taken where the target is known by its cells alone: the model then cancels.
 
 use super::mean::{Estimate, Influence, Sample, with_errors};
 use super::scores::{agreement, margins};
-use super::{Clusters, Comparisons, Evaluation, PolicyColumns};
+use super::{Clusters, Comparisons, Evaluation, PolicyColumns, TargetSample, sampled};
 use crate::declare::{Audit, Levels, Pairs, Regime};
 use crate::logs::{Codes, Responses};
 use crate::numeric::{Logistic, Sum, fit_logistic};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Folds of the cross-fitting, by cluster.
-const FOLDS: usize = 5;
+pub(super) const FOLDS: usize = 5;
 /// The ridge on coefficients of features of unit spread: the weight of one row.
 const RIDGE: f64 = 1.0;
 /// Beyond so many coefficients the model has no effects of its own for the levels of the covariates.
 const MAX_COEFFICIENTS: usize = 512;
 
+/// Numbers that a fit lays out at most, 8 bytes each: where rows times coefficients are more, only some rows are fitted on. The
+/// estimate is right whatever the model, and the error of a model of so many rows is nothing beside that of the answers.
+const MAX_NUMBERS: usize = 1 << 24;
+
 /// Why there is no doubly robust estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotRobust {
     /// Neither a list of the target's pairs nor a sample of it.
     #[error(
-        "not applicable: the target's pairs are not listed (pairs: {{uniform: responses}}); with cells as the only information \
-         about the target it is the cell form, and a fitted model cancels"
+        "not applicable: the target's pairs are neither listed (pairs: {{uniform: responses}}) nor sampled (target_sample); with \
+         cells as the only information about the target it is the cell form, and a fitted model cancels"
     )]
     NotIdentified,
-    /// A sample of the target, which this version does not read.
-    #[error("it would be identified by the target sample, which this version does not read")]
-    TargetSample,
+    /// The candidate is fitted here.
+    #[error("a fitted candidate has no log-probabilities on the pairs of the target sample")]
+    Fitted,
+    /// A cell of the target has no pair in the sample, or a single one, whose error is unknown.
+    #[error(
+        "the target sample has {pairs} in the cell {cell}, which the target names and the log holds; it takes two or more"
+    )]
+    SampleCell {
+        /// Its levels.
+        cell: String,
+        /// `no pair` or `a single pair`.
+        pairs: &'static str,
+    },
+    /// A response of the sample is not in the responses file.
+    #[error("a response of the target sample is not among its prompt's in the responses file")]
+    UnknownPair,
+    /// A log-probability is missing on a pair of the sample.
+    #[error("a log-probability is missing, or is none, on a pair of the target sample or a row of the log")]
+    MissingLogProbability,
     /// Rows were selected for labelling.
     #[error("rows were selected for labelling: the logged prompts are not those of all comparisons")]
     Selected,
     /// No features.
-    #[error("the responses file has no column features, which an outcome model needs")]
+    #[error("the responses file has no column features, and the log none of features, which an outcome model needs")]
     NoFeatures,
     /// The candidate's log-probabilities of responses that were not shown are not there.
     #[error("give the candidate's and the reference's logp, for every response of the responses file")]
@@ -47,10 +68,22 @@ pub enum NotRobust {
     NoFit,
 }
 
+/// What is known of the target's pairs beyond their cells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TargetPairs<'a> {
+    /// A sample of them; what it says goes before what the responses file lists.
+    pub sample: Option<&'a TargetSample>,
+    /// The responses file.
+    pub responses: Option<&'a Responses>,
+    /// Whether rows of the log were selected for labelling.
+    pub selected: bool,
+}
+
 /// Puts the doubly robust estimates of target preference accuracy to an evaluation, or why there is none.
 ///
 /// theta = sum(f m) / sum(f) + sum(w (v - q)) / sum(w), with f = p_T/p_O of the row's cell, m the outcome model's mean score
-/// over the pairs of the row's prompt, v the row's score and q the model's (Robins, Rotnitzky & Zhao 1994; Dudík et al. 2014).
+/// over the pairs of the row's prompt, v the row's score and q the model's (Robins, Rotnitzky & Zhao 1994; Dudík et al. 2014). With a
+/// sample of the target, the first part is the mean of the model's scores over its pairs.
 /// The model is fitted on the other folds of clusters (Chernozhukov et al. 2018). With the logged g_O it is consistent
 /// whatever the model says.
 pub fn add_doubly_robust(
@@ -58,12 +91,20 @@ pub fn add_doubly_robust(
     table: &Comparisons,
     regime: &Regime,
     audit: &Audit,
-    responses: Option<&Responses>,
-    selected: bool,
+    given: &TargetPairs<'_>,
 ) {
-    let pool = Pool::new(table, regime, audit, responses, selected);
-    for (candidate, policy) in evaluation.candidates.iter_mut().zip(&table.policies) {
-        candidate.doubly_robust = pool.as_ref().map_err(|why| *why).and_then(|pool| pool.estimate(audit, policy));
+    let candidates = evaluation.candidates.iter_mut().zip(&table.policies);
+    if let Some(sample) = given.sample {
+        let pool = sampled::Pool::new(table, sample, given.responses);
+        evaluation.target_sample = Some(sampled::describe(table, sample));
+        for (candidate, policy) in candidates {
+            candidate.doubly_robust = pool.as_ref().map_err(Clone::clone).and_then(|pool| pool.estimate(policy));
+        }
+        return;
+    }
+    let pool = Pool::new(table, regime, given);
+    for (candidate, policy) in candidates {
+        candidate.doubly_robust = pool.as_ref().map_err(Clone::clone).and_then(|pool| pool.estimate(audit, policy));
     }
 }
 
@@ -82,21 +123,14 @@ struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    fn new(
-        table: &'a Comparisons,
-        regime: &Regime,
-        audit: &Audit,
-        responses: Option<&'a Responses>,
-        selected: bool,
-    ) -> Result<Pool<'a>, NotRobust> {
+    fn new(table: &'a Comparisons, regime: &Regime, given: &TargetPairs<'a>) -> Result<Pool<'a>, NotRobust> {
         if regime.pairs != Pairs::UniformResponses {
-            let sampled = audit.logs.target_sample.is_some();
-            return Err(if sampled { NotRobust::TargetSample } else { NotRobust::NotIdentified });
+            return Err(NotRobust::NotIdentified);
         }
-        if selected {
+        if given.selected {
             return Err(NotRobust::Selected);
         }
-        let responses = responses.ok_or(NotRobust::NoFeatures)?;
+        let responses = given.responses.ok_or(NotRobust::NoFeatures)?;
         let features = responses.features.as_ref().ok_or(NotRobust::NoFeatures)?;
         let rows = locate(table, responses).ok_or(NotRobust::UnknownResponse)?;
         let mut of_prompt = vec![Vec::new(); responses.prompts.values.len()];
@@ -105,11 +139,8 @@ impl<'a> Pool<'a> {
         }
         let folds = folds(table)?;
         let outcomes = Outcomes::new(table, responses.width, features, &rows);
-        let labels: Vec<f64> = table.answers.iter().map(|answer| answer.value()).collect();
-        let without = |fold: usize| folds.iter().map(|own| *own == fold).collect::<Vec<bool>>();
-        let utilities =
-            (0..FOLDS).map(|fold| outcomes.fit(&table.cell, &labels, &without(fold))).collect::<Option<Vec<_>>>();
-        Ok(Pool { table, responses, of_prompt, rows, folds, utilities: utilities.ok_or(NotRobust::NoFit)? })
+        let utilities = cross_fitted(&outcomes, table, &folds)?;
+        Ok(Pool { table, responses, of_prompt, rows, folds, utilities })
     }
 
     fn estimate(&self, audit: &Audit, policy: &PolicyColumns) -> Result<Estimate, NotRobust> {
@@ -192,8 +223,20 @@ pub fn locate(table: &Comparisons, responses: &Responses) -> Option<Vec<(usize, 
     a.iter().zip(b).map(of_row).collect()
 }
 
+/// By fold, the cells' coefficients from the rows of the others.
+pub(super) fn cross_fitted(
+    outcomes: &Outcomes,
+    table: &Comparisons,
+    folds: &[usize],
+) -> Result<Vec<Vec<Vec<f64>>>, NotRobust> {
+    let labels: Vec<f64> = table.answers.iter().map(|answer| answer.value()).collect();
+    let without = |fold: usize| folds.iter().map(|own| *own == fold).collect::<Vec<bool>>();
+    let fits = (0..FOLDS).map(|fold| outcomes.fit(&table.cell, &labels, &without(fold)));
+    fits.collect::<Option<Vec<_>>>().ok_or(NotRobust::NoFit)
+}
+
 /// Whole clusters in one fold, in the order of their first rows. A cluster is what is declared first, else the prompt.
-fn folds(table: &Comparisons) -> Result<Vec<usize>, NotRobust> {
+pub(super) fn folds(table: &Comparisons) -> Result<Vec<usize>, NotRobust> {
     let clusters = table.prompt.as_ref().or(table.clusters.first()).ok_or(NotRobust::NoFit)?;
     if clusters.count < FOLDS {
         return Err(NotRobust::NoFit);
@@ -219,13 +262,17 @@ impl Outcomes {
     /// The regression over the rows of a table, each with its prompt and both its responses ([`locate`]).
     pub fn new(table: &Comparisons, width: usize, features: &[f64], rows: &[(usize, usize, usize)]) -> Outcomes {
         let of = |response: usize| features.get(response * width..(response + 1) * width).unwrap_or_default();
-        let mut differences: Vec<f64> =
-            rows.iter().flat_map(|(_, a, b)| of(*a).iter().zip(of(*b)).map(|(x, y)| x - y)).collect();
+        let differences = rows.iter().flat_map(|(_, a, b)| of(*a).iter().zip(of(*b)).map(|(x, y)| x - y)).collect();
+        Outcomes::of_differences(table, width, differences)
+    }
+
+    /// The regression over the rows of a table, from phi(a) - phi(b) row by row.
+    pub fn of_differences(table: &Comparisons, width: usize, mut differences: Vec<f64>) -> Outcomes {
         let mut squares = vec![0.0; width];
         for row in differences.chunks_exact(width) {
             squares.iter_mut().zip(row).for_each(|(sum, d)| *sum += d * d);
         }
-        let n = as_f64(rows.len());
+        let n = as_f64(table.cell.len());
         let scales: Vec<f64> = squares.iter().map(|sum| if *sum > 0.0 { (n / sum).sqrt() } else { 0.0 }).collect();
         for row in differences.chunks_exact_mut(width) {
             row.iter_mut().zip(&scales).for_each(|(d, scale)| *d *= scale);
@@ -245,9 +292,11 @@ impl Outcomes {
     /// not `excluded`. `None` where there is no fit.
     pub fn fit(&self, cell_of_row: &[u32], labels_of_rows: &[f64], excluded: &[bool]) -> Option<Vec<Vec<f64>>> {
         let size = self.width * self.block_count;
+        let every = (excluded.iter().filter(|excluded| !**excluded).count() * size).div_ceil(MAX_NUMBERS).max(1);
         let (mut features, mut labels) = (Vec::new(), Vec::new());
         let rows = self.differences.chunks_exact(self.width).zip(cell_of_row).zip(labels_of_rows.iter().zip(excluded));
-        for ((row, cell), (label, _)) in rows.filter(|(_, (_, excluded))| !**excluded) {
+        let taken = rows.zip(0..).filter(|((_, (_, excluded)), row)| !**excluded && is_taken(*row, every));
+        for (((row, cell), (label, _)), _) in taken {
             let from = features.len();
             features.resize(from + size, 0.0);
             for block in self.blocks.get(*cell as usize)? {
@@ -268,6 +317,14 @@ impl Outcomes {
         };
         Some(self.blocks.iter().map(of_cell).collect())
     }
+}
+
+/// About one row in so many, scattered: every so many-th one would be of some prompts alone where prompts come round in turns.
+/// The finaliser of `SplitMix64` (Steele, Lea & Flood 2014).
+fn is_taken(row: u64, every: usize) -> bool {
+    let mixed = (row ^ (row >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    every <= 1 || (mixed ^ (mixed >> 31)).is_multiple_of(every as u64)
 }
 
 /// Block 0 for every cell, and one for each level of each covariate beyond the first, as far as that leaves the model small.
@@ -323,7 +380,7 @@ pub fn self_normalised_doubly_robust(terms: &[RobustTerm], clusters: &[Clusters]
     Some(with_errors(&sample, Influence { estimate, values }, weights * weights / squares, (0.0, 1.0), None))
 }
 
-fn sigmoid(z: f64) -> f64 {
+pub(super) fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 

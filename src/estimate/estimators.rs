@@ -43,29 +43,43 @@ pub fn clipped(sample: &Sample<'_>, values: &[f64], cap: f64) -> Option<Estimate
 /// alone: post-stratification (Holt & Smith 1979), which needs no p_O. `None` where a cell that the target names has a
 /// single row: its error is unknown.
 pub fn cell_form(table: &Comparisons, sample: &Sample<'_>, values: &[f64]) -> Option<Estimate> {
-    let mut cells = vec![CellSums::default(); table.cells.len()];
+    let cells = CellRows { cell: &table.cell, ratio: &table.pair_ratio, mass: &table.p_target };
+    let (influence, n_eff) = post_stratified(&cells, sample, values)?;
+    Some(with_errors(sample, influence, n_eff, UNIT, None))
+}
+
+/// Which cell each row lies in, its pair ratio, and the mass of each cell.
+pub(super) struct CellRows<'a> {
+    pub(super) cell: &'a [u32],
+    pub(super) ratio: &'a [f64],
+    pub(super) mass: &'a [f64],
+}
+
+/// The cell form with what each row adds to its error, and its effective sample size.
+pub(super) fn post_stratified(rows: &CellRows<'_>, sample: &Sample<'_>, values: &[f64]) -> Option<(Influence, f64)> {
+    let mut cells = vec![CellSums::default(); rows.mass.len()];
     let used: Vec<(u32, usize, f64, f64)> = sample
         .rows
         .iter()
         .filter_map(|row| {
             let at = *row as usize;
-            let cell = *table.cell.get(at)? as usize;
-            let (ratio, value) = (*table.pair_ratio.get(at)?, *values.get(at)?);
-            let target = *table.p_target.get(cell)?;
+            let cell = *rows.cell.get(at)? as usize;
+            let (ratio, value) = (*rows.ratio.get(at)?, *values.get(at)?);
+            let target = *rows.mass.get(cell)?;
             (target > 0.0 && ratio > 0.0 && !value.is_nan()).then_some((*row, cell, ratio, value))
         })
         .collect();
     for (_, cell, ratio, value) in &used {
         cells.get_mut(*cell)?.add(*ratio, *value);
     }
-    let mass = |(cell, _): (usize, &CellSums)| table.p_target.get(cell).copied().unwrap_or(0.0);
+    let mass = |(cell, _): (usize, &CellSums)| rows.mass.get(cell).copied().unwrap_or(0.0);
     let filled = || cells.iter().enumerate().filter(|(_, sums)| sums.n > 0.0);
     let supported: f64 = filled().map(mass).sum();
     if filled().any(|(_, sums)| sums.n < 2.0) || supported <= 0.0 {
         return None;
     }
     let theta = |cell: usize| cells.get(cell).map_or(f64::NAN, |own| own.product.value() / own.ratio.value());
-    let share = |cell: usize| table.p_target.get(cell).map_or(0.0, |mass| mass / supported);
+    let share = |cell: usize| rows.mass.get(cell).map_or(0.0, |mass| mass / supported);
     let estimate: f64 = filled().map(|(cell, _)| share(cell) * theta(cell)).sum();
     let influence: Option<Vec<(u32, f64)>> = used
         .iter()
@@ -80,7 +94,7 @@ pub fn cell_form(table: &Comparisons, sample: &Sample<'_>, values: &[f64]) -> Op
         share(*cell) * ratio / cells.get(*cell).map_or(f64::NAN, |own| own.ratio.value())
     };
     let squares = used.iter().map(|row| weight(row).powi(2)).collect::<Sum>().value();
-    Some(with_errors(sample, Influence { estimate, values: influence? }, 1.0 / squares, UNIT, None))
+    Some((Influence { estimate, values: influence? }, 1.0 / squares))
 }
 
 /// One cell's sums.

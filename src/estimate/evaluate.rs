@@ -41,8 +41,24 @@ pub struct Evaluation {
     pub candidates: Vec<CandidateEvaluation>,
     /// Every challenger with every incumbent, in the order declared.
     pub comparisons: Vec<ComparisonEvaluation>,
+    /// The sample of the target that doubly robust estimates rest on, where there is one. [`super::add_doubly_robust`] puts it here.
+    pub target_sample: Option<SampleSize>,
     /// The finite-sample bound on the candidates' target losses; `None` without a largest weight by design.
     pub bound: Option<FiniteSampleBound>,
+}
+
+/// How large a sample of the target is, and how its cells are filled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleSize {
+    /// Its pairs.
+    pub pairs: u64,
+    /// What they are grouped by, with the number of groups.
+    pub clusters: Vec<(String, u64)>,
+    /// How many of its pairs are of prompts that the log has too.
+    pub of_logged_prompts: u64,
+    /// The probability of cell counts as far from p_T as these, by the chi-squared test that takes pairs as independent; `None` with
+    /// a single cell. Estimates do not depend on the counts: each cell has its p_T.
+    pub shares_p_value: Option<f64>,
 }
 
 /// One candidate.
@@ -178,6 +194,7 @@ pub fn evaluate(table: &Comparisons, regime: &Regime, caps: &[Cap], pair_bound: 
         largest_weight,
         clusters: table.clusters.iter().map(|own| (own.role.clone(), own.count as u64)).collect(),
         top_prompts_share: table.prompt.as_ref().and_then(|prompt| top_share(prompt, &table.weight)),
+        target_sample: None,
         bound: largest_weight.and_then(|largest| bound(table, largest, second_moment)),
         caps,
         candidates,

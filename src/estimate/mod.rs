@@ -12,7 +12,9 @@ mod doubly_robust;
 mod estimators;
 mod evaluate;
 mod mean;
+mod sampled;
 mod scores;
+mod target_sample;
 
 pub use bound::{FiniteSampleBound, finite_sample_bound};
 pub use bounded::{
@@ -22,8 +24,12 @@ pub use comparisons::{
     Answer, Clusters, Comparisons, FeatureColumns, FeaturePair, Generators, MAX_GENERATORS, PolicyColumns, collect,
     feature_columns,
 };
-pub use doubly_robust::{NotRobust, Outcomes, RobustTerm, add_doubly_robust, locate, self_normalised_doubly_robust};
+pub use doubly_robust::{
+    NotRobust, Outcomes, RobustTerm, TargetPairs, add_doubly_robust, locate, self_normalised_doubly_robust,
+};
 pub use estimators::{Held, cell_form, clipped, doubly_robust_scores, ips, mean_of_scores};
-pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, Scores, Shifts, evaluate};
+pub use evaluate::{CandidateEvaluation, ComparisonEvaluation, Evaluation, SampleSize, Scores, Shifts, evaluate};
 pub use mean::{Estimate, Interval, IntervalMethod, LEVEL, Sample, mean};
+pub use sampled::{sample_differences, sample_weights, sampled_doubly_robust};
 pub use scores::{Calibration, CalibrationBin, agreement, brier_scores, calibration, log_losses, margins};
+pub use target_sample::{TargetSample, collect_target_sample};

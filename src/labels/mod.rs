@@ -13,9 +13,9 @@ mod proxies;
 mod support;
 mod transitivity;
 
-pub use annotators::{AnnotatorShift, annotator_shifts};
-pub use drift::{Drift, MonthlyAgreement, drift};
-pub use model::{Gain, LabelModel, Unmodelled};
+pub use annotators::{AnnotatorShift, SideShift, annotator_shifts};
+pub use drift::{Drift, MonthlyAgreement, Part, PartChange, drift};
+pub use model::{Gain, LabelModel, Side, Unmodelled};
 pub use monitor::{Monitor, MonitorPoint};
 pub use proxies::{CovariateGain, Informativeness, informativeness};
 pub use support::{CellSupport, Support, candidate_support};

@@ -11,6 +11,9 @@ const MAX_ROWS: usize = 50_000;
 const MAX_WIDTH: usize = 16;
 /// Coefficients of a model at most.
 const MAX_COEFFICIENTS: usize = 256;
+/// Rows that a coefficient needs: ten in each half that is fitted on (Peduzzi et al. 1996, J. Clin. Epidemiol. 49:1373). With fewer,
+/// what is predicted for other rows is too sure of itself, and differs from what is seen there for that reason alone.
+const ROWS_PER_COEFFICIENT: usize = 20;
 /// The ridge on coefficients of differences of unit spread: the weight of one row.
 const RIDGE: f64 = 1.0;
 /// Prompts below which nothing is fitted: a fit on half of them would know the others by chance alone.
@@ -73,7 +76,9 @@ impl LabelModel {
         let codes = rows.iter().filter_map(|row| whole.codes.get(*row as usize)).map(|code| code / stride);
         let clusters =
             Clusters { role: whole.role.clone(), codes: codes.collect(), count: whole.count.div_ceil(every) };
-        let (names, columns) = independent(known(table, responses, &rows));
+        let blocks = by_cell(&rows, table, |_| true).count;
+        let most = (rows.len() / (ROWS_PER_COEFFICIENT * blocks)).saturating_sub(1).clamp(1, MAX_WIDTH);
+        let (names, columns) = independent(known(table, responses, &rows), most);
         if names.is_empty() {
             return Err(Unmodelled::NoCovariates);
         }
@@ -84,8 +89,7 @@ impl LabelModel {
         }
         let answers = rows.iter().filter_map(|row| table.answers.get(*row as usize)).map(|own| own.value()).collect();
         let model = LabelModel { rows, names, clusters, every, differences, answers };
-        let size = model.width() * model.by_cell(table, |_| true).count;
-        if size > MAX_COEFFICIENTS { Err(Unmodelled::TooManyLevels) } else { Ok(model) }
+        if model.width() * blocks > MAX_COEFFICIENTS { Err(Unmodelled::TooManyLevels) } else { Ok(model) }
     }
 
     /// Coefficients of one block.
@@ -100,28 +104,7 @@ impl LabelModel {
 
     /// A common block for every row, and one for each level beyond the first of each covariate that `takes`.
     pub fn by_cell(&self, table: &Comparisons, takes: impl Fn(usize) -> bool) -> Blocks {
-        let used: BTreeSet<u32> = self.rows.iter().filter_map(|row| table.cell.get(*row as usize)).copied().collect();
-        let cells = || used.iter().filter_map(|cell| Some((*cell, table.cells.get(*cell as usize)?)));
-        let width = cells().map(|(_, levels)| levels.len()).max().unwrap_or(0);
-        let mut beyond: BTreeMap<(usize, &String), usize> = BTreeMap::new();
-        for at in (0..width).filter(|at| takes(*at)) {
-            let levels: BTreeSet<&String> = cells().filter_map(|(_, levels)| levels.get(at)).collect();
-            for level in levels.into_iter().skip(1) {
-                let next = beyond.len() + 1;
-                beyond.insert((at, level), next);
-            }
-        }
-        let of_cell: BTreeMap<u32, Vec<usize>> = cells()
-            .map(|(cell, levels)| {
-                let own = levels.iter().enumerate().filter_map(|key| beyond.get(&key).copied());
-                (cell, std::iter::once(0).chain(own).collect())
-            })
-            .collect();
-        let of_row = |row: &u32| table.cell.get(*row as usize).and_then(|cell| of_cell.get(cell)).cloned();
-        Blocks {
-            of_row: self.rows.iter().map(|row| of_row(row).unwrap_or_else(|| vec![0])).collect(),
-            count: beyond.len() + 1,
-        }
+        by_cell(&self.rows, table, takes)
     }
 
     /// Fits on the rows that `trains` takes. `None` where there is no fit.
@@ -201,9 +184,54 @@ impl LabelModel {
     /// The mean over these rows.
     pub fn mean_of(&self, values: &[f64], rows: &[usize]) -> Option<Estimate> {
         let scores: Vec<f64> = rows.iter().filter_map(|row| values.get(*row)).copied().collect();
+        self.mean_of_own(&scores, rows)
+    }
+
+    /// The mean of one score for each of these rows.
+    pub fn mean_of_own(&self, scores: &[f64], rows: &[usize]) -> Option<Estimate> {
         let codes: Vec<u32> = rows.iter().filter_map(|row| self.clusters.codes.get(*row)).copied().collect();
         let clusters = Clusters { role: self.clusters.role.clone(), codes, count: self.clusters.count };
-        mean_of_scores(&scores, &[clusters])
+        mean_of_scores(scores, &[clusters])
+    }
+
+    /// The sides that answers are held against: the one that the label model favours, and, where people who want opposite things leave it
+    /// without one, that of each of the first differences of a pair. `implied` are its log-odds.
+    pub fn sides(&self, implied: &[f64]) -> Vec<Side> {
+        /// Differences that are held against beside the model, those of candidates' margins first.
+        const FURTHER: usize = 3;
+        let favoured = implied.iter().zip(&self.answers).map(|(z, y)| agreement(*z, *y)).map(|(own, p)| own - p);
+        let mut sides = vec![Side { name: "the label model".to_owned(), residuals: favoured.collect() }];
+        for (at, name) in self.names.iter().enumerate().take(FURTHER) {
+            let residual = |row: usize| {
+                let difference = self.of_row(row).get(at).copied().filter(|own| own.abs() > 0.0)?;
+                Some(difference.signum() * (self.answers.get(row)? - sigmoid(*implied.get(row)?)))
+            };
+            let residuals = (0..self.rows.len()).map(|row| residual(row).unwrap_or(f64::NAN)).collect();
+            sides.push(Side { name: name.clone(), residuals });
+        }
+        sides
+    }
+
+    /// Each row's variance of an answer by the model, p (1 - p). Far out in the tail, where the largest of many shifts lies, the spread
+    /// that is seen in a few answers is too small just where their mean is far off: an error is at least what this gives.
+    pub fn variances(&self, implied: &[f64]) -> Vec<f64> {
+        implied.iter().map(|z| sigmoid(*z) * sigmoid(-*z)).collect()
+    }
+}
+
+/// A side of every pair.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// What favours it.
+    pub name: String,
+    /// By row, how far the answer agrees with it (1, 0, 1/2) less what the label model expects; NaN where it is neither side.
+    pub residuals: Vec<f64>,
+}
+
+impl Side {
+    /// Whether a row's pair has such a side.
+    pub fn has(&self, row: usize) -> bool {
+        self.residuals.get(row).is_some_and(|own| !own.is_nan())
     }
 }
 
@@ -226,6 +254,29 @@ impl Blocks {
         });
         Blocks { of_row: of_row.collect(), count: self.count + 1 }
     }
+}
+
+/// See [`LabelModel::by_cell`]; `rows` are indices in the table.
+fn by_cell(rows: &[u32], table: &Comparisons, takes: impl Fn(usize) -> bool) -> Blocks {
+    let used: BTreeSet<u32> = rows.iter().filter_map(|row| table.cell.get(*row as usize)).copied().collect();
+    let cells = || used.iter().filter_map(|cell| Some((*cell, table.cells.get(*cell as usize)?)));
+    let width = cells().map(|(_, levels)| levels.len()).max().unwrap_or(0);
+    let mut beyond: BTreeMap<(usize, &String), usize> = BTreeMap::new();
+    for at in (0..width).filter(|at| takes(*at)) {
+        let levels: BTreeSet<&String> = cells().filter_map(|(_, levels)| levels.get(at)).collect();
+        for level in levels.into_iter().skip(1) {
+            let next = beyond.len() + 1;
+            beyond.insert((at, level), next);
+        }
+    }
+    let of_cell: BTreeMap<u32, Vec<usize>> = cells()
+        .map(|(cell, levels)| {
+            let own = levels.iter().enumerate().filter_map(|key| beyond.get(&key).copied());
+            (cell, std::iter::once(0).chain(own).collect())
+        })
+        .collect();
+    let of_row = |row: &u32| table.cell.get(*row as usize).and_then(|cell| of_cell.get(cell)).cloned();
+    Blocks { of_row: rows.iter().map(|row| of_row(row).unwrap_or_else(|| vec![0])).collect(), count: beyond.len() + 1 }
 }
 
 /// y z - softplus(z): the log-likelihood of an answer under log-odds z.
@@ -296,14 +347,14 @@ fn generators(table: &Comparisons, rows: &[u32]) -> Vec<(String, Vec<f64>)> {
     (0..).zip(&own.names).take(MAX_WIDTH).map(column).collect()
 }
 
-/// Those that are no linear combination of earlier ones, scaled to unit spread; at most [`MAX_WIDTH`].
-fn independent(all: Vec<(String, Vec<f64>)>) -> (Vec<String>, Vec<Vec<f64>>) {
+/// Those that are no linear combination of earlier ones, scaled to unit spread; at most so many.
+fn independent(all: Vec<(String, Vec<f64>)>, most: usize) -> (Vec<String>, Vec<Vec<f64>>) {
     /// Share of the spread that has to be left: below, the column is another one again.
     const NEW: f64 = 1e-6;
     let (mut names, mut columns) = (Vec::new(), Vec::new());
     let mut basis: Vec<Vec<f64>> = Vec::new();
     for (name, column) in all {
-        if names.len() >= MAX_WIDTH {
+        if names.len() >= most {
             break;
         }
         let size = dot(&column, &column);

@@ -4,9 +4,9 @@
 //! of a forecaster that knows the past alone, over the largest likelihood that one unchanging model reaches on all rows so
 //! far. If one model holds throughout, the chance that this ratio ever reaches 1/alpha is at most alpha (Ville 1939).
 
-use super::model::{Blocks, LabelModel, log_likelihood};
+use super::model::{Blocks, LabelModel, as_f64, log_likelihood};
 use crate::logs::Month;
-use crate::numeric::{Logistic, Sum, fit_logistic};
+use crate::numeric::{Logistic, Sum, fit_logistic, sigmoid};
 
 /// The reference model is fitted on one row in so many, the first ones.
 const REFERENCE: usize = 4;
@@ -38,12 +38,19 @@ pub struct MonitorPoint {
     pub n: u64,
     /// Natural logarithm of the e-value.
     pub log_e: f64,
+    /// The mean change of the probability of an answer over the last stretches, between a model of them and one of all rows so far.
+    pub change: f64,
 }
 
 impl Monitor {
     /// The largest logarithm of an e-value so far; 0 before anything was seen.
     pub fn largest(&self) -> f64 {
         self.curve.iter().map(|point| point.log_e).fold(0.0, f64::max)
+    }
+
+    /// The largest change so far.
+    pub fn largest_change(&self) -> f64 {
+        self.curve.iter().map(|point| point.change).fold(0.0, f64::max)
     }
 }
 
@@ -68,9 +75,9 @@ pub(super) fn monitor(model: &LabelModel, blocks: &Blocks, rows: &[(usize, Month
     let length = later.len().div_ceil(STRETCHES).max(MIN_STRETCH);
     let data = Data { features: &features, labels: &labels, width };
     let curve = data.curve(length);
-    let points = curve.into_iter().filter_map(|(end, log_e)| {
+    let points = curve.into_iter().filter_map(|(end, log_e, change)| {
         let (_, month) = later.get(end.checked_sub(1)?)?;
-        Some(MonitorPoint { month: *month, n: end as u64, log_e })
+        Some(MonitorPoint { month: *month, n: end as u64, log_e, change })
     });
     let points: Vec<MonitorPoint> = points.collect();
     (!points.is_empty()).then_some(Monitor { reference: first.len() as u64, curve: points })
@@ -84,8 +91,8 @@ pub(super) struct Data<'a> {
 }
 
 impl Data<'_> {
-    /// The end of each stretch and the logarithm of the e-value there.
-    pub(super) fn curve(&self, length: usize) -> Vec<(usize, f64)> {
+    /// The end of each stretch, the logarithm of the e-value there, and the change of the last stretches.
+    pub(super) fn curve(&self, length: usize) -> Vec<(usize, f64, f64)> {
         // The reference model itself, until there is a past.
         let mut reference = vec![0.0; self.width];
         if let Some(slope) = reference.get_mut(1) {
@@ -101,9 +108,11 @@ impl Data<'_> {
             let (a, b) = (self.likelihood(&recent, start, end), self.likelihood(&past, start, end));
             let top = a.max(b);
             forecast.add(top + (((a - top).exp() + (b - top).exp()) / 2.0).ln());
-            curve.push((end, forecast.value() - self.largest_likelihood(end)));
-            recent = self.fit(end.saturating_sub(WINDOW * length), end, RIDGE).unwrap_or(recent);
+            let log_e = forecast.value() - self.largest_likelihood(end);
+            let window = end.saturating_sub(WINDOW * length);
+            recent = self.fit(window, end, RIDGE).unwrap_or(recent);
             past = self.fit(0, end, RIDGE).unwrap_or(past);
+            curve.push((end, log_e, self.distance((&recent, &past), window, end)));
             start = end;
         }
         curve
@@ -113,10 +122,20 @@ impl Data<'_> {
         self.features.get(row * self.width..(row + 1) * self.width).unwrap_or_default()
     }
 
+    fn log_odds(&self, coefficients: &[f64], row: usize) -> f64 {
+        self.row(row).iter().zip(coefficients).map(|(x, u)| x * u).sum()
+    }
+
     fn likelihood(&self, coefficients: &[f64], from: usize, to: usize) -> f64 {
-        let z = |row: usize| -> f64 { self.row(row).iter().zip(coefficients).map(|(x, u)| x * u).sum() };
-        let of = |row: usize| log_likelihood(z(row), self.labels.get(row).copied().unwrap_or(0.5));
+        let of =
+            |row: usize| log_likelihood(self.log_odds(coefficients, row), self.labels.get(row).copied().unwrap_or(0.5));
         (from..to).map(of).collect::<Sum>().value()
+    }
+
+    /// The mean distance of the probabilities of two models over these rows.
+    fn distance(&self, (one, other): (&[f64], &[f64]), from: usize, to: usize) -> f64 {
+        let of = |row: usize| (sigmoid(self.log_odds(one, row)) - sigmoid(self.log_odds(other, row))).abs();
+        (from..to).map(of).collect::<Sum>().value() / as_f64(to - from)
     }
 
     fn fit(&self, from: usize, to: usize, ridge: f64) -> Option<Vec<f64>> {
@@ -161,13 +180,16 @@ mod tests {
         let largest = |flip: usize, seed: f64| {
             let (features, labels) = data(4000, flip, seed);
             let curve = Data { features: &features, labels: &labels, width: 2 }.curve(200);
-            (curve.iter().map(|(_, log_e)| *log_e).fold(f64::NEG_INFINITY, f64::max), curve)
+            (curve.iter().map(|(_, log_e, _)| *log_e).fold(f64::NEG_INFINITY, f64::max), curve)
         };
         for seed in [0.0, 0.13, 0.29, 0.41] {
             assert!(largest(4000, seed).0 < 20.0_f64.ln(), "seed {seed}");
             let (after, curve) = largest(2000, seed);
             assert!(after > 100.0, "seed {seed}: {after}");
-            assert!(curve.iter().take(10).all(|(_, log_e)| *log_e < 20.0_f64.ln()), "not before it happens");
+            assert!(curve.iter().take(10).all(|(_, log_e, _)| *log_e < 20.0_f64.ln()), "not before it happens");
+            let change = |of: &[(usize, f64, f64)]| of.iter().map(|(.., change)| *change).fold(0.0, f64::max);
+            assert!(change(&curve[4..10]) < 0.05, "seed {seed}: {}", change(&curve[4..10]));
+            assert!(change(&curve[10..]) > 0.1, "seed {seed}: {}", change(&curve[10..]));
         }
     }
 }

@@ -27,12 +27,15 @@ pub struct CovariateGain {
     pub covariate: String,
     /// Whether it differs between rows of one prompt.
     pub within_prompts: bool,
-    /// The gain in nats a row; `None` where its error is not known.
+    /// The gain in nats a row beyond all other covariates; `None` where its error is not known.
     pub gain: Option<Estimate>,
+    /// The gain of knowing it alone of those in question: where two of them say the same, neither says anything beyond the other.
+    /// `None` where its error is not known, and for a covariate that is not in question.
+    pub alone: Option<Estimate>,
 }
 
 /// Compares the model that knows the cells (`full`: its held-out log-odds) with models that do not know some covariates.
-/// `None` where every covariate has a single level, or a smaller model cannot be fitted.
+/// `None` where every covariate has a single level. A model that cannot be fitted leaves a gain without an error.
 pub fn informativeness(
     model: &LabelModel,
     table: &Comparisons,
@@ -47,15 +50,26 @@ pub fn informativeness(
     let is_within = |at: &usize| within.get(*at).copied().unwrap_or(false);
     let own: Vec<usize> = varying.iter().copied().filter(is_within).collect();
     let proxies = if own.is_empty() { varying.clone() } else { own.clone() };
-    let without = |left_out: &[usize]| {
-        let blocks = model.by_cell(table, |at| varying.contains(&at) && !left_out.contains(&at));
-        model.held_out(&blocks).map(|reduced| model.gain(full, &reduced))
-    };
-    let joint = without(&proxies)?;
+    let knowing =
+        |known: &dyn Fn(usize) -> bool| model.held_out(&model.by_cell(table, |at| varying.contains(&at) && known(at)));
+    let over = |reduced: &Option<Vec<f64>>, full: &[f64]| reduced.as_ref().and_then(|own| model.gain(full, own));
+    let nothing = knowing(&|at| !proxies.contains(&at));
+    let joint = over(&nothing, full);
     let mut each = Vec::new();
     for at in &varying {
-        let gain = if proxies == [*at] { joint.clone() } else { without(&[*at])? };
-        each.push(CovariateGain { covariate: covariates.get(*at)?.clone(), within_prompts: is_within(at), gain });
+        let is_all = proxies == [*at];
+        let gain = if is_all { joint.clone() } else { over(&knowing(&|other| other != *at), full) };
+        let alone = match proxies.contains(at) {
+            true if is_all => joint.clone(),
+            true => knowing(&|other| other == *at || !proxies.contains(&other)).and_then(|own| over(&nothing, &own)),
+            false => None,
+        };
+        each.push(CovariateGain {
+            covariate: covariates.get(*at)?.clone(),
+            within_prompts: is_within(at),
+            gain,
+            alone,
+        });
     }
     Some(Informativeness {
         proxies: proxies.iter().filter_map(|at| covariates.get(*at)).cloned().collect(),

@@ -15,6 +15,11 @@ pub struct Support {
     pub unseen: f64,
     /// Its mass on all listed responses, over the same prompts: what is missing to 1 lies on responses that nobody listed.
     pub listed: f64,
+    /// Its mass on responses that some labelled comparison shows, over the same prompts. Every logged response is listed, so that what
+    /// is missing to 1 was never judged, listed or not.
+    pub judged: f64,
+    /// Prompts on which its probabilities of the listed responses sum to more than 1, which those of different responses cannot.
+    pub above_one: u64,
     /// The same in each cell with weight; there, a response counts as shown where it was shown to somebody of the cell.
     pub cells: Vec<CellSupport>,
 }
@@ -90,7 +95,8 @@ impl Shown {
 
     /// `None` where a log-probability is missing, or no row has weight.
     fn support(&self, name: &str, log_probabilities: &[f64]) -> Option<Support> {
-        let mut cells: BTreeMap<usize, (u64, f64, f64, f64, f64)> = BTreeMap::new();
+        let mut cells: BTreeMap<usize, Sums> = BTreeMap::new();
+        let mut above_one: BTreeSet<usize> = BTreeSet::new();
         for ((cell, prompt), (weight, shown)) in self.cells.iter().filter(|(_, (weight, _))| *weight > 0.0) {
             let responses = self.of_prompt.get(*prompt)?;
             let logs: Vec<f64> =
@@ -104,26 +110,48 @@ impl Shown {
                 masses.map(|(_, log)| (log - top).exp()).sum()
             };
             let total = share(&|_| true);
+            let listed = (total.ln() + top).exp();
+            if listed > 1.0 + ROUNDING {
+                above_one.insert(*prompt);
+            }
+            let unseen_anywhere = share(&|own| !self.anywhere.get(own).copied().unwrap_or(false)) / total;
             let own = cells.entry(*cell).or_default();
-            own.0 += 1;
-            own.1 += weight;
-            own.2 += weight * share(&|own| !shown.contains(&own)) / total;
-            own.3 += weight * share(&|own| !self.anywhere.get(own).copied().unwrap_or(false)) / total;
-            own.4 += weight * (total.ln() + top).exp().min(1.0);
+            own.prompts += 1;
+            own.weight += weight;
+            own.unseen += weight * share(&|own| !shown.contains(&own)) / total;
+            own.unseen_anywhere += weight * unseen_anywhere;
+            own.listed += weight * listed.min(1.0);
+            own.judged += weight * listed.min(1.0) * (1.0 - unseen_anywhere);
         }
-        let total: f64 = cells.values().map(|own| own.1).sum();
-        let mean = |of: fn(&(u64, f64, f64, f64, f64)) -> f64| cells.values().map(of).sum::<f64>() / total;
-        let of_cell = |(cell, own): (&usize, &(u64, f64, f64, f64, f64))| CellSupport {
+        let total: f64 = cells.values().map(|own| own.weight).sum();
+        let mean = |of: fn(&Sums) -> f64| cells.values().map(of).sum::<f64>() / total;
+        let of_cell = |(cell, own): (&usize, &Sums)| CellSupport {
             cell: *cell,
-            prompts: own.0,
-            unseen: own.2 / own.1,
-            unseen_anywhere: own.3 / own.1,
+            prompts: own.prompts,
+            unseen: own.unseen / own.weight,
+            unseen_anywhere: own.unseen_anywhere / own.weight,
         };
         (total > 0.0).then(|| Support {
             name: name.to_owned(),
-            unseen: mean(|own| own.3),
-            listed: mean(|own| own.4),
+            unseen: mean(|own| own.unseen_anywhere),
+            listed: mean(|own| own.listed),
+            judged: mean(|own| own.judged),
+            above_one: above_one.len() as u64,
             cells: cells.iter().map(of_cell).collect(),
         })
     }
+}
+
+/// By how much a prompt's probabilities may sum to more than 1: files hold them in single precision, and sums over tokens round.
+const ROUNDING: f64 = 1e-3;
+
+/// Sums over the prompts of a cell, each with the weight of its rows.
+#[derive(Debug, Default)]
+struct Sums {
+    prompts: u64,
+    weight: f64,
+    unseen: f64,
+    unseen_anywhere: f64,
+    listed: f64,
+    judged: f64,
 }

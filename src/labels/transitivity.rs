@@ -1,7 +1,8 @@
 //! Does one score a response explain the choices? Observed against implied win rates, and triples that go round in a circle.
 
+use super::annotators::MIN_LABELS;
 use super::model::{LabelModel, agreement, as_f64};
-use crate::estimate::Comparisons;
+use crate::estimate::{Comparisons, Estimate};
 use crate::logs::Codes;
 use crate::numeric::{holm, sigmoid, t_tail};
 use std::collections::BTreeMap;
@@ -58,6 +59,8 @@ pub struct CellFit {
     pub observed: f64,
     /// Standard error of their difference, by prompt; `None` where it is not known.
     pub standard_error: Option<f64>,
+    /// Two-sided p-value of no difference, over all bins and cells (Holm); `None` where it is not known.
+    pub p_value: Option<f64>,
 }
 
 /// Three generators of which the first beats the second, the second the third, and the third the first.
@@ -85,7 +88,7 @@ pub fn preference_fit(model: &LabelModel, table: &Comparisons, implied: &[f64]) 
     let mut bins = Vec::new();
     for rows in rows_of.values() {
         let (Some(mean), Some(implied)) = (model.mean_of(&residuals, rows), model.mean_of(&p, rows)) else { continue };
-        p_values.extend(p_of(mean.estimate, mean.se, mean.freedom));
+        p_values.extend(p_of(&mean));
         let (implied, observed) = (implied.estimate, implied.estimate + mean.estimate);
         bins.push(WinBin { n: mean.n, implied, observed, standard_error: mean.se });
     }
@@ -97,33 +100,32 @@ pub fn preference_fit(model: &LabelModel, table: &Comparisons, implied: &[f64]) 
         by_cell.entry(cell).or_default().push(row);
     }
     let mut cells = Vec::new();
+    let mut place = Vec::new();
     for (cell, rows) in &by_cell {
         let (Some(mean), Some(own)) = (model.mean_of(&differences, rows), model.mean_of(&expected, rows)) else {
             continue;
         };
-        p_values.extend(p_of(mean.estimate, mean.se, mean.freedom));
+        let p_value = p_of(&mean);
+        place.push(p_value.map(|_| p_values.len()));
+        p_values.extend(p_value);
         let (implied, observed) = (own.estimate, own.estimate + mean.estimate);
-        cells.push(CellFit { cell: *cell, n: mean.n, implied, observed, standard_error: mean.se });
+        cells.push(CellFit { cell: *cell, n: mean.n, implied, observed, standard_error: mean.se, p_value });
+    }
+    let adjusted = holm(&p_values);
+    for (cell, at) in cells.iter_mut().zip(place) {
+        cell.p_value = at.and_then(|at| adjusted.get(at).copied());
     }
     let total = as_f64(model.rows.len());
     #[expect(clippy::cast_precision_loss, reason = "row counts below 2^53 are exact")]
     let error = bins.iter().map(|own| own.n as f64 / total * (own.observed - own.implied).abs()).sum();
     let (triples, circular, cycles) = cycles(table);
-    PreferenceFit {
-        bins,
-        error,
-        cells,
-        p_value: holm(&p_values).into_iter().reduce(f64::min),
-        triples,
-        circular,
-        cycles,
-    }
+    PreferenceFit { bins, error, cells, p_value: adjusted.into_iter().reduce(f64::min), triples, circular, cycles }
 }
 
-/// Two-sided.
-fn p_of(estimate: f64, se: Option<f64>, freedom: f64) -> Option<f64> {
-    let se = se.filter(|se| *se > 0.0)?;
-    t_tail(estimate.abs() / se, freedom).map(|tail| (2.0 * tail).min(1.0))
+/// Two-sided. `None` with few rows: answers are 0 or 1, and a few that happen to be alike show next to no spread.
+fn p_of(mean: &Estimate) -> Option<f64> {
+    let se = mean.se.filter(|se| *se > 0.0 && mean.n >= MIN_LABELS)?;
+    t_tail(mean.estimate.abs() / se, mean.freedom).map(|tail| (2.0 * tail).min(1.0))
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a probability times ten, rounded down")]

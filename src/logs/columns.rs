@@ -215,6 +215,46 @@ pub(super) fn map(
     Mapping { mapped, plan }
 }
 
+/// Maps the columns of pairs without labels: covariates, prompt, responses and their features, under the log's names.
+pub(super) fn map_unlabelled(
+    spec: &LogSpec,
+    regime: &Regime,
+    files: &[LogFile],
+    opened: &[Opened],
+    problems: &mut Vec<Problem>,
+) -> Mapping {
+    const OF_PAIRS: [Role; 5] = [Role::Prompt, Role::ResponseA, Role::ResponseB, Role::FeaturesA, Role::FeaturesB];
+    let (all, derivation) = mapped(spec, files, opened, problems);
+    let covariates: Vec<String> = regime.cells.iter().map(|name| role_or_column(name, &all)).collect();
+    let mapped: BTreeMap<Role, String> = all.into_iter().filter(|(role, _)| OF_PAIRS.contains(role)).collect();
+    let mut required: BTreeMap<String, String> =
+        mapped.iter().map(|(role, column)| (column.clone(), format!("taken for {}", role.name()))).collect();
+    for (name, column) in regime.cells.iter().zip(&covariates) {
+        required.entry(column.clone()).or_insert_with(|| format!("the covariate {name} of the regime's cells"));
+    }
+    let plan = Plan {
+        covariates,
+        label: None,
+        words: None,
+        propensity: None,
+        target: TargetPropensity::Logged,
+        mechanism: None,
+        inclusion: None,
+        timestamp: None,
+        generators: None,
+        presence: Vec::new(),
+        responses: None,
+        id: None,
+        integer_ids: false,
+        mapped: required.keys().cloned().collect(),
+        derivation,
+    };
+    for (file, opened) in files.iter().zip(opened) {
+        check_file(file, opened, &required, &plan, problems);
+    }
+    Mapping { mapped, plan }
+}
+
 /// The column of each role, and how columns are made that are made of others.
 pub(super) fn mapped(
     spec: &LogSpec,
@@ -310,7 +350,7 @@ fn check_sources(
     }
 }
 
-fn check_evaluation_column(
+pub(super) fn check_evaluation_column(
     file: &LogFile,
     opened: &Opened,
     column: &str,

@@ -3,7 +3,7 @@
 use super::{Compression, Format, LogFile, csv, failure, ndjson, parquet, problem};
 use crate::declare::Problem;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 /// Every known extension, for error messages.
@@ -199,9 +199,19 @@ fn lists_data_sets(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == DATA_SETS)
 }
 
-/// Whether a file in a folder of logs is one that this program writes beside logs.
+/// Whether a file in a folder of logs is one that this program writes beside logs: by its name and how it begins, so that no
+/// log of such a name is passed over.
 fn is_own(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "truth.json" || name == "report.json")
+    const BEGINNINGS: [(&str, &str); 2] = [
+        ("report.json", "{\n  \"schema\": \"counterweight/report/"),
+        ("truth.json", "{\n  \"about\": \"By enumeration, of the world"),
+    ];
+    let beginning = |wanted: &str| {
+        let mut bytes = vec![0; wanted.len()];
+        let read = File::open(path).and_then(|mut file| file.read_exact(&mut bytes));
+        read.is_ok() && bytes == wanted.as_bytes()
+    };
+    BEGINNINGS.iter().any(|(name, begins)| path.file_name().is_some_and(|own| own == *name) && beginning(begins))
 }
 
 fn log_file(name: String, path: PathBuf) -> Result<LogFile, Vec<Problem>> {

@@ -28,6 +28,7 @@ mod parquet;
 mod records;
 mod responses;
 mod rows;
+mod sample;
 mod scored;
 mod scoring;
 mod table;
@@ -73,6 +74,8 @@ pub struct Log {
     responses: Option<LogFile>,
     /// Its rows, when candidates are declared.
     response_rows: Option<Responses>,
+    /// Pairs drawn from the target, when candidates are declared.
+    target_sample: Option<Box<Log>>,
 }
 
 impl Log {
@@ -84,6 +87,20 @@ impl Log {
     /// The rows of the responses file, where one is named and candidates are declared.
     pub fn responses(&self) -> Option<&Responses> {
         self.response_rows.as_ref()
+    }
+
+    /// The sample of the target, opened like a log, where one is named and candidates are declared. It has no labels.
+    pub fn target_sample(&self) -> Option<&Log> {
+        self.target_sample.as_deref()
+    }
+
+    /// Whether every file has this column, or what it is made of.
+    pub fn holds(&self, column: &str) -> bool {
+        let has = |name: &String| self.opened.iter().all(|opened| opened.columns.contains(name));
+        match self.plan.derivation.makes(column) {
+            true => self.plan.derivation.sources(column).iter().all(has),
+            false => has(&column.to_owned()),
+        }
     }
 
     /// The column of the role with this name, else the column with this name.
@@ -471,11 +488,12 @@ pub fn open(audit: &Audit, regime: &Regime) -> Result<Log, Problems> {
         }
         Err(more) => problems.extend(more),
     }
+    let target_sample = sample::open(audit, regime, &mapped, response_rows.as_ref(), &mut problems).map(Box::new);
     if !problems.is_empty() {
         return Err(Problems(problems));
     }
     let columns = opened.first().map(|opened| opened.columns.clone()).unwrap_or_default();
-    Ok(Log { files, columns, mapped, opened, plan, responses, response_rows })
+    Ok(Log { files, columns, mapped, opened, plan, responses, response_rows, target_sample })
 }
 
 /// What a scan is for.

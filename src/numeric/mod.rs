@@ -2,8 +2,8 @@
 //!
 //! Owns: compensated sums, quantiles, the relative-error histogram, the largest values of a stream, the generalised
 //! Pareto fit, evidence against a mean of one, Pearson's chi-squared, multiplicity, intervals for a proportion and by betting,
-//! weighted means, ridge logistic regression and its worst case over weights in a box. Must never: do I/O or know what its
-//! numbers mean.
+//! weighted means, rank correlation, ridge logistic regression and its worst case over weights in a box, seeded draws. Must never:
+//! do I/O or know what its numbers mean.
 
 mod betting;
 mod chi_squared;
@@ -15,6 +15,8 @@ mod newton;
 mod pareto;
 mod proportion;
 mod quantile;
+mod random;
+mod rank;
 mod student;
 mod sum;
 mod tail;
@@ -33,6 +35,8 @@ pub use pareto::{
 };
 pub use proportion::{ClusteredRatio, clustered_ratio, hoeffding_p_value};
 pub use quantile::{quantile_inverted_cdf, quantile_linear, quantile_linear_of_counts, weighted_quantile};
+pub use random::Random;
+pub use rank::kendall_tau;
 pub use student::{empirical_bernstein, t_quantile, t_tail};
 pub use sum::Sum;
 pub use tail::Tail;

@@ -230,23 +230,27 @@ impl Point {
         self.gradient.iter().zip(scale).map(share).fold(0.0, f64::max)
     }
 
-    /// The Newton step. Where the curvature is singular (no ridge, dependent features), the least multiple of the identity
-    /// that makes it regular is added.
     fn solve(&self) -> Option<DVector<f64>> {
-        let mean = self.curvature.trace() / f64::from(u32::try_from(self.curvature.nrows()).ok()?);
-        if !mean.is_finite() {
-            return None;
-        }
-        let floor = if mean > 0.0 { mean } else { 1.0 };
-        let shifts = std::iter::once(0.0).chain((0..16).map(|power| floor * 1e-14 * 10f64.powi(power)));
-        let factor = |shift: f64| -> Option<Cholesky<f64, Dyn>> {
-            let mut shifted = self.curvature.clone();
-            (0..shifted.nrows()).for_each(|at| shifted[(at, at)] += shift);
-            Cholesky::new(shifted)
-        };
-        let step = shifts.into_iter().find_map(factor)?.solve(&self.gradient);
+        let step = factor(&self.curvature)?.solve(&self.gradient);
         step.iter().all(|value| value.is_finite()).then_some(step)
     }
+}
+
+/// The factor of a curvature. Where it is singular (no ridge, dependent features), the least multiple of the identity that makes it
+/// regular is added.
+pub(super) fn factor(curvature: &DMatrix<f64>) -> Option<Cholesky<f64, Dyn>> {
+    let mean = curvature.trace() / f64::from(u32::try_from(curvature.nrows()).ok()?);
+    if !mean.is_finite() {
+        return None;
+    }
+    let floor = if mean > 0.0 { mean } else { 1.0 };
+    let shifts = std::iter::once(0.0).chain((0..16).map(|power| floor * 1e-14 * 10f64.powi(power)));
+    let shifted = |shift: f64| -> Option<Cholesky<f64, Dyn>> {
+        let mut shifted = curvature.clone();
+        (0..shifted.nrows()).for_each(|at| shifted[(at, at)] += shift);
+        Cholesky::new(shifted)
+    };
+    shifts.into_iter().find_map(shifted)
 }
 
 /// The first of the full step, its half, its quarter, … that brings a sufficient decrease; `None` where none does, because the

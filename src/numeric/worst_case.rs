@@ -10,9 +10,9 @@
 //! minimised by Newton's method for falling e. How far the result is from the optimum is certified: the weights of the worst case
 //! found give a lower bound on what any coefficients can reach.
 
-use super::newton::{BLOCK, add_squares, dot, parts};
+use super::newton::{BLOCK, add_squares, dot, factor, parts};
 use super::{Logistic, Sum, Unfit, fit_logistic, sigmoid, softplus};
-use nalgebra::{Cholesky, DMatrix, DVector};
+use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 /// The widths over which the kink is smoothed, in nats, one after the other.
@@ -171,7 +171,7 @@ fn shrink(
     let mut here = value(&at);
     for _ in 0..MAX_STEPS {
         let (gradient, curvature) = bend(problem, pulls, &at, width, total);
-        let factor = regular(curvature)?;
+        let factor = factor(&curvature)?;
         let (down, along) = (factor.solve(&gradient), factor.solve(mean));
         let multiplier = mean.dot(&down) / mean.dot(&along);
         let step = down - along * multiplier;
@@ -179,12 +179,8 @@ fn shrink(
         if promised <= 1e-12 * here.abs() {
             break;
         }
-        let found = (0..MAX_HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|length| {
-            let next = &at - &step * length;
-            let there = value(&next);
-            (there <= here - SUFFICIENT * length * promised).then_some((next, there))
-        });
-        let Some((next, there)) = found else { break };
+        let found = shorten(&at, &step, (here, promised), |next| (value(next), ()));
+        let Some((next, there, ())) = found else { break };
         (at, here) = (next, there);
     }
     // Rounding has moved it off the constraint by nothing that matters; put it back.
@@ -242,17 +238,18 @@ fn squares(problem: &WorstCase<'_>, sums: usize, term: &Term<'_>) -> (DVector<f6
     parts.into_iter().fold(zero, |(gradient, curvature), (g, c)| (gradient + g, curvature + c))
 }
 
-/// The factor of a matrix that is positive up to rounding: of the matrix plus the least multiple of the identity that makes it so.
-fn regular(matrix: DMatrix<f64>) -> Option<Cholesky<f64, nalgebra::Dyn>> {
-    let mean = matrix.trace() / f64::from(u32::try_from(matrix.nrows()).ok()?);
-    if !mean.is_finite() {
-        return None;
-    }
-    let floor = if mean > 0.0 { mean } else { 1.0 };
-    (0..16).map(|power| floor * 1e-12 * 10f64.powi(power)).find_map(|shift| {
-        let mut shifted = matrix.clone();
-        (0..shifted.nrows()).for_each(|at| shifted[(at, at)] += shift);
-        Cholesky::new(shifted)
+/// The first of the full step, its half, its quarter, … that brings its share of the `promised` decrease from `here`, with what
+/// `there` says of the place and its value; `None` where none does.
+fn shorten<T>(
+    at: &DVector<f64>,
+    step: &DVector<f64>,
+    (here, promised): (f64, f64),
+    there: impl Fn(&DVector<f64>) -> (f64, T),
+) -> Option<(DVector<f64>, f64, T)> {
+    (0..MAX_HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|length| {
+        let next = at - step * length;
+        let (value, rest) = there(&next);
+        (value <= here - SUFFICIENT * length * promised).then_some((next, value, rest))
     })
 }
 
@@ -325,9 +322,9 @@ fn descend(problem: &WorstCase<'_>, mut at: DVector<f64>, width: f64) -> Result<
     let value = |at: &DVector<f64>, near: Option<f64>| {
         let losses = losses(problem, at);
         let t = level_from(&losses, weights, lambda, Some(width), near);
-        (t + 0.5 * penalty * at.norm_squared(), t, losses)
+        (t + 0.5 * penalty * at.norm_squared(), (t, losses))
     };
-    let (mut here, mut t, mut all) = value(&at, None);
+    let (mut here, (mut t, mut all)) = value(&at, None);
     for _ in 0..MAX_STEPS {
         let v = |row: usize| weights[row] * slope(all[row] - t, lambda, Some(width));
         let mass = (0..all.len()).map(v).collect::<Sum>().value();
@@ -356,19 +353,14 @@ fn descend(problem: &WorstCase<'_>, mut at: DVector<f64>, width: f64) -> Result<
         curvature /= mass;
         (0..curvature.nrows()).for_each(|place| curvature[(place, place)] += penalty);
         let gradient = slope_of_t + &at * penalty;
-        let step = regular(curvature).ok_or(Unfit::Curvature)?.solve(&gradient);
+        let step = factor(&curvature).ok_or(Unfit::Curvature)?.solve(&gradient);
         let promised = gradient.dot(&step);
         if promised <= DECREASE {
             break;
         }
-        let found = (0..MAX_HALVINGS).map(|halving| 0.5f64.powi(halving)).find_map(|length| {
-            let next = &at - &step * length;
-            let there = value(&next, Some(t));
-            (there.0 <= here - SUFFICIENT * length * promised).then_some((next, there))
-        });
-        let Some((next, there)) = found else { break };
-        at = next;
-        (here, t, all) = there;
+        let found = shorten(&at, &step, (here, promised), |next| value(next, Some(t)));
+        let Some(there) = found else { break };
+        (at, here, (t, all)) = there;
     }
     if at.iter().all(|value| value.is_finite()) { Ok(at) } else { Err(Unfit::Curvature) }
 }

@@ -4,7 +4,7 @@ use super::frontier::{self, Frontier, Grid, Problem, Select, Selected};
 use super::models::{Cap, Settings};
 use super::{Checkpoint, Model, Network, Objective, Robust, inputs};
 use crate::declare::{Candidate, CapAt, Fit, FitGrid, Regime};
-use crate::estimate::{Comparisons, PolicyColumns};
+use crate::estimate::{Comparisons, PolicyColumns, TargetPairs, TargetSample};
 use crate::logs::{Progress, Responses};
 use crate::numeric::{Sum, quantile_linear};
 use std::path::Path;
@@ -37,6 +37,8 @@ pub struct Evidence<'a> {
     pub selected: bool,
     /// The values of Lambda that worst cases are shown for.
     pub lambdas: &'a [f64],
+    /// The sample of the target.
+    pub sample: Option<&'a TargetSample>,
     /// The responses file.
     pub responses: Option<&'a Responses>,
     /// The responses file's column of the reference's log-probabilities.
@@ -90,7 +92,9 @@ fn explore(
         .map_err(|error| error.to_string())?;
     let robust = match objective(fit) {
         Objective::DoublyRobust => {
-            let robust = Robust::new(evidence.comparisons, evidence.regime, evidence.responses, evidence.selected);
+            let given =
+                TargetPairs { sample: evidence.sample, responses: evidence.responses, selected: evidence.selected };
+            let robust = Robust::new(evidence.comparisons, evidence.regime, &given);
             Some(robust.map_err(|error| error.to_string())?)
         }
         _ => None,

@@ -1,6 +1,6 @@
 //! Folds by cluster.
 
-use crate::simulate::Random;
+use crate::numeric::Random;
 
 /// A fold for each of `clusters` clusters: shuffled by the seed, then dealt out in turns, so that folds hold equally many
 /// clusters to within one. Rows of one cluster always share a fold.

@@ -5,8 +5,7 @@
 //! Must never: use an operation that has no gradient in candle, or take one for granted: the first step checks that every
 //! parameter tensor has a finite gradient, and that they are not all zero.
 
-use crate::numeric::{Sum, sigmoid, softplus};
-use crate::simulate::Random;
+use crate::numeric::{Random, Sum, sigmoid, softplus};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, Var};
 use rayon::prelude::*;

@@ -344,7 +344,10 @@ impl<'a> Models<'a> {
         let of_row = |row: usize| {
             self.outcomes.get(&(without | (1 << self.folds[row]))).map_or(&[][..], |utilities| utilities.as_slice())
         };
-        let (mut masses, mut pulls) = robust.target(&used, &of_row);
+        let folds = (0..self.settings.folds).filter(|fold| (without >> fold) & 1 == 0);
+        let all: Vec<&[Vec<f64>]> =
+            folds.filter_map(|fold| self.outcomes.get(&(without | (1 << fold))).map(Vec::as_slice)).collect();
+        let (mut masses, mut pulls) = robust.target(&used, &of_row, &all);
         let width = self.pairs.width;
         for (row, weight) in weights.iter().enumerate() {
             let own = &self.pairs.differences[row * width..(row + 1) * width];

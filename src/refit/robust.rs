@@ -5,7 +5,7 @@
 //! objective.
 
 use crate::declare::{Pairs as PairRule, Regime};
-use crate::estimate::{Comparisons, Outcomes, locate};
+use crate::estimate::{Comparisons, Outcomes, TargetPairs, TargetSample, locate, sample_differences, sample_weights};
 use crate::logs::Responses;
 use crate::numeric::{Sum, sigmoid};
 use std::borrow::Cow;
@@ -22,7 +22,7 @@ pub enum NotRobust {
     #[error(
         "the doubly robust objective is not identified: with cells as the only information about the target, the fitted outcome \
          model cancels, and what is left is the weighted objective with p_O counted by cell (post-stratification); it takes a \
-         target whose pairs are listed (pairs: {{uniform: responses}})"
+         target whose pairs are listed (pairs: {{uniform: responses}}) or sampled (target_sample)"
     )]
     NotIdentified,
     /// Rows were selected for labelling.
@@ -40,8 +40,13 @@ pub enum NotRobust {
     #[error("a logged response is not among its prompt's in the responses file")]
     UnknownResponse,
     /// Too many pairs.
-    #[error("the responses file lists more than {MAX_PAIRS} pairs of one prompt's responses")]
+    #[error(
+        "more than {MAX_PAIRS} pairs of the target, listed in the responses file or sampled, are too many to fit on"
+    )]
     TooMany,
+    /// The sample of the target does not serve.
+    #[error("the doubly robust objective has no use of the target sample: {0}")]
+    Sample(#[from] crate::estimate::NotRobust),
     /// Too few folds.
     #[error("the doubly robust objective is cross-fitted within cross-validation and needs four folds or more")]
     Folds,
@@ -53,18 +58,36 @@ pub enum NotRobust {
 /// The target's pairs and what the outcome model is fitted on.
 #[derive(Debug)]
 pub struct Robust {
-    /// phi(a) - phi(b) of every pair of responses of each prompt that was logged, in one order: the other has the same loss.
+    /// phi(a) - phi(b) of every pair of the target, in one order: the other has the same loss.
     pub(super) differences: Vec<f64>,
-    /// The pairs of each of these prompts.
-    pub(super) prompts: Vec<Range<usize>>,
-    /// The prompt of each comparison.
-    pub(super) prompt_of_row: Vec<usize>,
-    /// p_T/p_O of each comparison's cell.
-    factors: Vec<f64>,
+    target: Target,
     /// The cell of each comparison.
     cells: Vec<u32>,
     model: Model,
     width: usize,
+}
+
+/// Which pairs these are, and what they stand for.
+#[derive(Debug)]
+enum Target {
+    /// All pairs of responses of each prompt that was logged.
+    Listed {
+        /// The pairs of each of these prompts.
+        prompts: Vec<Range<usize>>,
+        /// The prompt of each comparison.
+        prompt_of_row: Vec<usize>,
+        /// p_T/p_O of each comparison's cell.
+        factors: Vec<f64>,
+    },
+    /// A sample of the target.
+    Sampled {
+        /// The cell of each pair.
+        cells: Vec<u32>,
+        /// What it weighs: p_T over the number of pairs in its cell.
+        weights: Vec<f64>,
+        /// A comparison of its prompt, where the log has one.
+        rows: Vec<Option<usize>>,
+    },
 }
 
 /// Where q comes from.
@@ -77,24 +100,49 @@ enum Model {
 }
 
 impl Robust {
-    /// Lists the target's pairs.
+    /// Takes the target's pairs from its sample, or lists them.
     ///
     /// # Errors
     /// See [`NotRobust`].
-    pub fn new(
-        table: &Comparisons,
-        regime: &Regime,
-        responses: Option<&Responses>,
-        selected: bool,
-    ) -> Result<Robust, NotRobust> {
+    pub fn new(table: &Comparisons, regime: &Regime, given: &TargetPairs<'_>) -> Result<Robust, NotRobust> {
+        if let Some(sample) = given.sample {
+            return Robust::sampled(table, sample, given.responses);
+        }
         if regime.pairs != PairRule::UniformResponses {
             return Err(NotRobust::NotIdentified);
         }
-        if selected {
+        if given.selected {
             return Err(NotRobust::Selected);
         }
-        let responses = responses.filter(|_| table.features.is_none()).ok_or(NotRobust::NoFeatures)?;
+        let responses = given.responses.filter(|_| table.features.is_none()).ok_or(NotRobust::NoFeatures)?;
         Robust::listed(table, responses)
+    }
+
+    /// The pairs of a sample of the target, each cell by its p_T.
+    ///
+    /// # Errors
+    /// See [`NotRobust`].
+    pub fn sampled(
+        table: &Comparisons,
+        sample: &TargetSample,
+        responses: Option<&Responses>,
+    ) -> Result<Robust, NotRobust> {
+        if sample.cell.len() > MAX_PAIRS {
+            return Err(NotRobust::TooMany);
+        }
+        let weights = sample_weights(table, sample)?;
+        let (width, of_log, differences) = sample_differences(table, sample, responses)?;
+        if !of_log.iter().chain(&differences).all(|x| x.is_finite()) {
+            return Err(NotRobust::NoFit);
+        }
+        let mut row_of: BTreeMap<u32, usize> = BTreeMap::new();
+        for (row, prompt) in table.prompt.iter().flat_map(|own| &own.codes).enumerate() {
+            row_of.entry(*prompt).or_insert(row);
+        }
+        let rows = sample.prompt.iter().map(|prompt| row_of.get(prompt).copied()).collect();
+        let target = Target::Sampled { cells: sample.cell.clone(), weights, rows };
+        let model = Model::Fitted(Outcomes::of_differences(table, width, of_log));
+        Ok(Robust { differences, target, cells: table.cell.clone(), model, width })
     }
 
     /// The pairs of a responses file, each as likely as any other of its prompt.
@@ -136,8 +184,8 @@ impl Robust {
         let prompt_of_row = located.iter().filter_map(|(prompt, ..)| place.get(prompt).copied()).collect();
         let factor = |cell: &u32| table.factors.get(*cell as usize).copied().unwrap_or(0.0);
         let model = Model::Fitted(Outcomes::new(table, width, features, &located));
-        let (factors, cells) = (table.cell.iter().map(factor).collect(), table.cell.clone());
-        Ok(Robust { differences, prompts, prompt_of_row, factors, cells, model, width })
+        let target = Target::Listed { prompts, prompt_of_row, factors: table.cell.iter().map(factor).collect() };
+        Ok(Robust { differences, target, cells: table.cell.clone(), model, width })
     }
 
     /// The same pairs with an outcome model that is given: the coefficients of the features by cell.
@@ -149,14 +197,21 @@ impl Robust {
     #[expect(clippy::cast_precision_loss, reason = "counts and places below 2^53 are exact")]
     pub(super) fn numbers(&self) -> Vec<Cow<'_, [f64]>> {
         let counts = |counts: &mut dyn Iterator<Item = usize>| Cow::Owned(counts.map(|count| count as f64).collect());
-        let mut all: Vec<Cow<'_, [f64]>> = vec![
-            (&self.differences).into(),
-            (&self.factors).into(),
-            Cow::Owned(self.cells.iter().map(|cell| f64::from(*cell)).collect()),
-            counts(&mut self.prompt_of_row.iter().copied()),
-            counts(&mut self.prompts.iter().flat_map(|own| [own.start, own.end])),
-            counts(&mut [self.width, usize::from(matches!(self.model, Model::Given(_)))].into_iter()),
-        ];
+        let codes = |cells: &[u32]| Cow::Owned(cells.iter().map(|cell| f64::from(*cell)).collect());
+        let mut all: Vec<Cow<'_, [f64]>> = vec![(&self.differences).into(), codes(&self.cells)];
+        match &self.target {
+            Target::Listed { prompts, prompt_of_row, factors } => all.extend([
+                factors.into(),
+                counts(&mut prompt_of_row.iter().copied()),
+                counts(&mut prompts.iter().flat_map(|own| [own.start, own.end])),
+            ]),
+            Target::Sampled { cells, weights, rows } => all.extend([
+                weights.into(),
+                codes(cells),
+                counts(&mut rows.iter().map(|row| row.map_or(0, |row| row + 1))),
+            ]),
+        }
+        all.push(counts(&mut [self.width, usize::from(matches!(self.model, Model::Given(_)))].into_iter()));
         match &self.model {
             Model::Given(utilities) => all.extend(utilities.iter().map(Cow::from)),
             Model::Fitted(outcomes) => {
@@ -183,26 +238,57 @@ impl Robust {
     }
 
     /// The weight and the pull (weight x q) of every pair of the target, where `used` rows stand for the prompts and cells of
-    /// the target. Pairs of a prompt share what its rows weigh. Summed, the weights are the number of used rows.
-    #[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+    /// the target, or the sample's pairs do. Summed, the weights are the number of used rows. `utilities_of` a row are the fit that
+    /// leaves out its fold; `all` are those of all folds that are used.
     pub(super) fn target<'a>(
         &self,
+        used: &[bool],
+        utilities_of: &dyn Fn(usize) -> &'a [Vec<f64>],
+        all: &[&'a [Vec<f64>]],
+    ) -> (Vec<f64>, Vec<f64>) {
+        match &self.target {
+            Target::Listed { prompts, prompt_of_row, factors } => {
+                self.listed_target((prompts, prompt_of_row, factors), used, utilities_of)
+            }
+            Target::Sampled { cells, weights, rows } => {
+                let scale = as_f64(used.iter().filter(|used| **used).count()) / weights.iter().sum::<f64>();
+                let q = |pair: usize, cell: u32, utilities: &[Vec<f64>]| {
+                    let own = &self.differences[pair * self.width..(pair + 1) * self.width];
+                    utilities.get(cell as usize).map_or(0.5, |utility| sigmoid(inner(utility, own)))
+                };
+                let pull = |(pair, ((cell, weight), row)): (usize, ((&u32, &f64), &Option<usize>))| {
+                    let q = match row.filter(|row| used[*row]) {
+                        Some(row) => q(pair, *cell, utilities_of(row)),
+                        None => all.iter().map(|own| q(pair, *cell, own)).sum::<f64>() / as_f64(all.len().max(1)),
+                    };
+                    scale * weight * q
+                };
+                let pulls = cells.iter().zip(weights).zip(rows).enumerate().map(pull).collect();
+                (weights.iter().map(|weight| scale * weight).collect(), pulls)
+            }
+        }
+    }
+
+    /// The same where pairs are listed: those of a prompt share what its rows weigh.
+    fn listed_target<'a>(
+        &self,
+        (prompts, prompt_of_row, factors): (&[Range<usize>], &[usize], &[f64]),
         used: &[bool],
         utilities_of: &dyn Fn(usize) -> &'a [Vec<f64>],
     ) -> (Vec<f64>, Vec<f64>) {
         let mut masses: BTreeMap<(usize, u32), (usize, Sum)> = BTreeMap::new();
         let mut total = Sum::default();
-        for (row, prompt) in self.prompt_of_row.iter().enumerate().filter(|(row, _)| used[*row]) {
-            masses.entry((*prompt, self.cells[row])).or_insert((row, Sum::default())).1.add(self.factors[row]);
-            total.add(self.factors[row]);
+        for (row, prompt) in prompt_of_row.iter().enumerate().filter(|(row, _)| used[*row]) {
+            masses.entry((*prompt, self.cells[row])).or_insert((row, Sum::default())).1.add(factors[row]);
+            total.add(factors[row]);
         }
-        let rows = used.iter().filter(|used| **used).count() as f64;
+        let rows = as_f64(used.iter().filter(|used| **used).count());
         let scale = if total.value() > 0.0 { rows / total.value() } else { 0.0 };
         let pairs = self.differences.len() / self.width.max(1);
         let (mut weights, mut pulls) = (vec![0.0; pairs], vec![0.0; pairs]);
         for ((prompt, cell), (row, mass)) in masses {
-            let own = self.prompts[prompt].clone();
-            let share = scale * mass.value() / own.len().max(1) as f64;
+            let own = prompts[prompt].clone();
+            let share = scale * mass.value() / as_f64(own.len().max(1));
             let Some(utility) = utilities_of(row).get(cell as usize) else { continue };
             for pair in own {
                 let q = sigmoid(inner(utility, &self.differences[pair * self.width..(pair + 1) * self.width]));
@@ -212,6 +298,11 @@ impl Robust {
         }
         (weights, pulls)
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+fn as_f64(count: usize) -> f64 {
+    count as f64
 }
 
 fn inner(utility: &[f64], differences: &[f64]) -> f64 {

@@ -37,6 +37,11 @@ pub fn is_own(name: &str) -> bool {
     VIEWS.contains(&name) || is_further(name)
 }
 
+/// Whether a file of this name in a report's folder is written, or removed, when a report is written there.
+pub fn is_replaced(name: &str) -> bool {
+    is_own(name) || is_attestation(name) || name == CHECKSUMS
+}
+
 /// Whether a report may have a file of this name and need not.
 fn is_further(name: &str) -> bool {
     let place = name.strip_prefix("refit-").and_then(|rest| rest.strip_suffix(".safetensors"));
@@ -106,12 +111,13 @@ pub fn write_folder(report: &Report, dir: &Path) -> Result<(), WriteError> {
 /// report that it was not made for.
 ///
 /// Every file is first written whole under another name beside its place and only then renamed; if anything fails, what
-/// was there before is put back. Other files in the folder are left alone.
+/// was there before is put back. Whoever else writes a report here waits; what a run that was killed left under such names
+/// goes. Other files in the folder are left alone.
 ///
 /// # Errors
 /// `dir` is a file, one of the names is taken by a folder, or the file system refuses.
 pub fn write_files(files: &[ReportFile], dir: &Path) -> Result<(), WriteError> {
-    prepare(dir, files)?;
+    let _turn = prepare(dir, files)?;
     let older = attestations(dir)?.into_iter().chain(further(dir)?);
     let stale = older.filter(|name| files.iter().all(|file| file.name != *name));
     exchange(files, &stale.collect::<Vec<_>>(), dir)
@@ -123,7 +129,7 @@ pub fn write_files(files: &[ReportFile], dir: &Path) -> Result<(), WriteError> {
 /// A folder has its name, or the file system refuses.
 pub fn add_file(file: &ReportFile, dir: &Path) -> Result<(), WriteError> {
     let files = std::slice::from_ref(file);
-    prepare(dir, files)?;
+    let _turn = prepare(dir, files)?;
     exchange(files, &[], dir)
 }
 
@@ -142,10 +148,12 @@ fn exchange(files: &[ReportFile], stale: &[String], dir: &Path) -> Result<(), Wr
 /// # Errors
 /// The folder cannot be read.
 pub fn attestations(dir: &Path) -> Result<Vec<String>, WriteError> {
-    names(dir, |name| {
-        let endorsement = name.starts_with(ENDORSEMENT_PREFIX) && name.ends_with(ENDORSEMENT_SUFFIX);
-        endorsement || [DSSE, INTOTO, SIGSTORE].contains(&name)
-    })
+    names(dir, is_attestation)
+}
+
+fn is_attestation(name: &str) -> bool {
+    let endorsement = name.starts_with(ENDORSEMENT_PREFIX) && name.ends_with(ENDORSEMENT_SUFFIX);
+    endorsement || [DSSE, INTOTO, SIGSTORE].contains(&name)
 }
 
 /// The rows' weights and the fitted policies in a folder, by name.
@@ -184,16 +192,51 @@ fn checksums(files: &[ReportFile]) -> String {
     text
 }
 
-fn prepare(dir: &Path, files: &[ReportFile]) -> Result<(), WriteError> {
+/// Makes the folder ready, and gives the turn to write in it: it lasts until the handle is dropped.
+fn prepare(dir: &Path, files: &[ReportFile]) -> Result<Option<fs::File>, WriteError> {
     if dir.exists() && !dir.is_dir() {
         return Err(WriteError::InTheWay { path: dir.to_owned(), what: "is a file, not a folder" });
     }
     fs::create_dir_all(dir).map_err(|source| WriteError::Io { path: dir.to_owned(), source })?;
     match files.iter().map(|file| dir.join(&file.name)).find(|path| path.is_dir()) {
         Some(path) => Err(WriteError::InTheWay { path, what: "is a folder, not a file" }),
-        None => Ok(()),
+        None => {
+            let turn = turn(dir);
+            if turn.is_some() {
+                sweep(dir);
+            }
+            Ok(turn)
+        }
     }
 }
+
+/// Waits for the turn to write in a folder. Nothing where the file system knows no locks: then two reports that are written
+/// at once may end up mixed, which `SHA256SUMS` and a signature tell.
+fn turn(dir: &Path) -> Option<fs::File> {
+    let handle = fs::File::open(dir).ok()?;
+    handle.lock().ok()?;
+    Some(handle)
+}
+
+/// Removes what runs that were killed left. Only for who has the turn: nobody else is writing.
+fn sweep(dir: &Path) {
+    let Ok(left) = names(dir, is_left) else { return };
+    for name in left {
+        // What cannot be removed is in nobody's way.
+        let _ = fs::remove_file(dir.join(name));
+    }
+}
+
+/// Whether a name is one of [`Exchange::beside`], for a file of a report.
+fn is_left(name: &str) -> bool {
+    let inner = name.strip_prefix('.').and_then(|rest| rest.rsplit_once('.'));
+    let inner = inner.filter(|(_, what)| [PARTIAL, OLDER].contains(what)).and_then(|(rest, _)| rest.rsplit_once('.'));
+    inner.is_some_and(|(file, process)| process.bytes().all(|byte| byte.is_ascii_digit()) && is_replaced(file))
+}
+
+/// How the hidden names end of what is written and not in its place yet, and of what was there before.
+const PARTIAL: &str = "partial";
+const OLDER: &str = "older";
 
 /// The way from an older report to a new one, and back.
 struct Exchange {
@@ -207,7 +250,7 @@ struct Exchange {
 impl Exchange {
     fn run(&mut self, files: &[ReportFile], stale: &[String]) -> Result<(), WriteError> {
         for file in files {
-            let path = self.beside(&file.name, "partial");
+            let path = self.beside(&file.name, PARTIAL);
             self.partial.push(path.clone());
             write_one(&path, &file.bytes).map_err(|source| WriteError::Io { path, source })?;
         }
@@ -218,8 +261,7 @@ impl Exchange {
         for ReportFile { name, .. } in files {
             self.set_aside(name)?;
             let place = self.dir.join(name);
-            fs::rename(self.beside(name, "partial"), &place)
-                .map_err(|source| WriteError::Io { path: place, source })?;
+            fs::rename(self.beside(name, PARTIAL), &place).map_err(|source| WriteError::Io { path: place, source })?;
         }
         Ok(())
     }
@@ -232,7 +274,7 @@ impl Exchange {
     /// Sets what is at a name aside, if anything is.
     fn set_aside(&mut self, name: &str) -> Result<(), WriteError> {
         let place = self.dir.join(name);
-        let older = match fs::rename(&place, self.beside(name, "older")) {
+        let older = match fs::rename(&place, self.beside(name, OLDER)) {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(source) => return Err(WriteError::Io { path: place, source }),
@@ -245,13 +287,13 @@ impl Exchange {
     fn undo(&mut self) {
         for (name, older) in std::mem::take(&mut self.done).into_iter().rev() {
             let place = self.dir.join(&name);
-            let _ = if older { fs::rename(self.beside(&name, "older"), place) } else { fs::remove_file(place) };
+            let _ = if older { fs::rename(self.beside(&name, OLDER), place) } else { fs::remove_file(place) };
         }
     }
 
     /// Removes what is no longer needed. What is already in its place cannot be removed: that is fine.
     fn tidy(&self) {
-        let older = self.done.iter().filter(|(_, older)| *older).map(|(name, _)| self.beside(name, "older"));
+        let older = self.done.iter().filter(|(_, older)| *older).map(|(name, _)| self.beside(name, OLDER));
         for path in self.partial.iter().cloned().chain(older) {
             let _ = fs::remove_file(path);
         }

@@ -10,13 +10,14 @@ pub(super) fn integer(value: u64) -> String {
     group(&value.to_string())
 }
 
-/// A share in \[0, 1\] as percent to three digits: `13.1 %`. Only 1 itself is shown as `100 %`.
+/// A share in \[0, 1\] as percent to three digits: `13.1 %`. Only 1 itself, to f64's rounding, is
+/// shown as `100 %`.
 pub(super) fn share(value: f64) -> String {
     if !value.is_finite() {
         return NOT_KNOWN.to_owned();
     }
     let percent = value * 100.0;
-    let whole = (value - 1.0).abs() <= 0.0;
+    let whole = (value - 1.0).abs() <= 4.0 * f64::EPSILON;
     let text = (3..=15).map(|digits| significant(percent, digits)).find(|text| whole || text != "100");
     format!("{} %", text.unwrap_or_else(|| percent.to_string()))
 }
@@ -198,6 +199,7 @@ mod tests {
             (0.07 * 3.0, "21 %"),
             (0.000_012, "0.0012 %"),
             (1.0, "100 %"),
+            (1.000_000_000_000_000_2, "100 %"),
             (0.999_9, "99.99 %"),
             (0.999_999_9, "99.99999 %"),
             (1.000_01, "100.001 %"),

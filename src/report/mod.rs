@@ -34,7 +34,7 @@ pub use diff::{DIFF_SCHEMA, Diff, DiffSide, RulingRecord, diff_json, diff_markdo
 pub use evidence_record::*;
 pub use folder::{
     CHECKSUMS, DSSE, ENDORSEMENT_PREFIX, ENDORSEMENT_SUFFIX, INTOTO, ReportFile, SIGSTORE, VIEWS, WEIGHTS, WriteError,
-    add_file, attestations, further, is_own, refit_name, report_files, write_files, write_folder,
+    add_file, attestations, further, is_own, is_replaced, refit_name, report_files, write_files, write_folder,
 };
 pub use github::github;
 pub use json::{from_json, to_json};

@@ -923,6 +923,24 @@ pub struct EvaluationRecord {
     pub clusters: Vec<ClusterRecord>,
     /// How far target losses can lie from their weighted estimates, for all candidates at once; null without a largest weight.
     pub finite_sample_bound: Option<BoundRecord>,
+    /// The sample of the target that doubly robust estimates rest on; null without one.
+    #[serde(default)]
+    pub target_sample: Option<TargetSampleRecord>,
+}
+
+/// Pairs drawn from the target, which nobody labelled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSampleRecord {
+    /// How many.
+    pub pairs: u64,
+    /// What they are clustered by, and how many clusters there are.
+    pub clusters: Vec<ClusterRecord>,
+    /// How many of them are of prompts that the log has too.
+    pub of_logged_prompts: u64,
+    /// The chi-squared p-value of their cells against the target's masses, pairs taken as independent; null with a single cell.
+    /// Estimates do not depend on it: every cell counts by its target mass.
+    pub shares_p_value: Option<f64>,
 }
 
 /// A grouping of rows.

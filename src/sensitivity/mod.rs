@@ -19,7 +19,7 @@ mod sharp;
 mod tail;
 
 pub use amplification::{amplify, even_amplification, gamma_of};
-pub use coarsen::{Coarsened, Unfitting, coarsen_all, kendall_tau};
+pub use coarsen::{Coarsened, Unfitting, coarsen_all};
 pub use excess::clustered_tail;
 pub use marginal::{Bounds, Box, Row, marginal_bounds, tipping_lambda};
 pub use pair::{

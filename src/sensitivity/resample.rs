@@ -6,8 +6,7 @@
 //! one sum over the clusters' rows, and bounds at every lambda follow from the replicates' sums.
 
 use super::marginal::{Bounds, Level, Row, bounds_of_levels};
-use crate::numeric::quantile_linear;
-use crate::simulate::Random;
+use crate::numeric::{Random, quantile_linear};
 use rayon::prelude::*;
 
 /// More different scores than this are rounded to so many steps, outwards for either end.

@@ -1,8 +1,8 @@
 //! Planting defects into a log, each of which some check has to find.
 
-use super::random::Random;
 use super::rows::Row;
 use crate::declare::{Defect, Levels};
+use crate::numeric::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Plants a defect. Rows keep their order; the same rows, defect and seed give the same result.

@@ -14,7 +14,6 @@
 mod defect;
 mod documents;
 mod folder;
-mod random;
 mod rows;
 mod scene;
 mod truth;
@@ -22,7 +21,6 @@ mod truth;
 pub use crate::declare::{Defect, World};
 pub use defect::plant;
 pub use folder::{Written, write};
-pub use random::Random;
 pub use rows::{BLOCK_ROWS, Row, columns, example, rows};
 pub use scene::{Prompt, Response, Scene, Shown, scene};
 pub use truth::{CellTruth, PolicyTruth, Truth, WeightTruth};

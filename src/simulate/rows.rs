@@ -1,10 +1,10 @@
 //! Drawing log rows from a world, and the columns they are written as.
 
 use super::defect::plant_block;
-use super::random::Random;
 use super::scene::{Answering, Epoch, Prompt, Response, Scene, Shown, inclusion, logistic, scene};
 use crate::declare::{Defect, LoggedPropensity, World};
 use crate::logs::{ColumnData, PackedText};
+use crate::numeric::Random;
 use chrono::{NaiveDateTime, NaiveTime, TimeDelta};
 use std::fmt::{self, Display};
 

@@ -1,10 +1,10 @@
 //! A world made ready: its prompts and scores, and for every prompt and user type what is shown and liked.
 
-use super::random::Random;
 use crate::declare::{
     Filter, Generated, MechanismVersion, Problem, Problems, Responses, Selection, Tilt, Toward, World, WorldPairs,
 };
 use crate::logs;
+use crate::numeric::Random;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::collections::BTreeMap;
 
@@ -245,7 +245,7 @@ fn check_size(world: &World, pairs: u64) -> Result<(), Problems> {
         return Ok(());
     }
     let message =
-        format!("{pairs} pairs of responses for {tables} user types and mechanisms are more than {MAX_PAIRS}");
+        format!("{pairs} pairs of responses, times {tables} user types and mechanisms, are more than {MAX_PAIRS}");
     Err(Problems(vec![problem(world, message, "have fewer prompts or fewer responses a prompt")]))
 }
 

@@ -59,14 +59,20 @@ pub enum SourceRole {
     Log,
     /// The responses file.
     Responses,
+    /// The sample of the target.
+    TargetSample,
 }
 
 impl SourceRole {
-    /// `log` or `responses`.
+    /// Every role.
+    pub const ALL: [SourceRole; 3] = [SourceRole::Log, SourceRole::Responses, SourceRole::TargetSample];
+
+    /// `log`, `responses` or `target_sample`.
     pub fn name(self) -> &'static str {
         match self {
             SourceRole::Log => "log",
             SourceRole::Responses => "responses",
+            SourceRole::TargetSample => "target_sample",
         }
     }
 }
@@ -195,9 +201,13 @@ impl Collected {
             missing_ids: ours.missing_ids + theirs.missing_ids,
         });
         self.scans += other.scans;
-        let responses: BTreeSet<String> =
-            self.sources.iter().filter(|file| file.role == SourceRole::Responses).map(|f| f.sha256.clone()).collect();
-        let new = |file: &SourceFile| file.role == SourceRole::Log || !responses.contains(&file.sha256);
+        let beside: BTreeSet<(SourceRole, String)> = self
+            .sources
+            .iter()
+            .filter(|file| file.role != SourceRole::Log)
+            .map(|file| (file.role, file.sha256.clone()))
+            .collect();
+        let new = |file: &SourceFile| !beside.contains(&(file.role, file.sha256.clone()));
         self.sources.extend(other.sources.into_iter().filter(new));
         self.statistics.merge(other.statistics);
         match self.statistics.overflow {

@@ -17,7 +17,7 @@ pub struct Information {
     pub n: u64,
     /// I = sum of p ln(p / (p_1 p_2)), of the logged shares, in nats.
     pub plug_in: f64,
-    /// The same less its bias (Miller 1955), at least 0.
+    /// The same less its bias (Miller 1955), at least 0, and never more than it was.
     pub corrected: f64,
     /// Its standard error: that of the delta method, and that of 2 n I under independence, whichever matters. `None` where
     /// rows stand for different numbers of comparisons.
@@ -109,10 +109,12 @@ impl<'a> Table<'a> {
         self.terms().map(|(p, log)| p * (log - information).powi(2)).collect::<Sum>().value()
     }
 
-    /// (K - K_1 - K_2 + 1) / 2n, with K the cells that are there and K_1, K_2 those of the sides (Miller 1955; Roulston 1999).
+    /// (K - K_1 - K_2 + 1) / 2n, with K the cells that are there and K_1, K_2 those of the sides (Miller 1955; Roulston 1999). Where so few
+    /// cells are there that this is negative, the expansion that it comes from does not hold, and nothing is added.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     fn bias(&self, n: f64) -> f64 {
-        (self.cells.len() as f64 - self.own.len() as f64 - self.others.len() as f64 + 1.0) / (2.0 * n)
+        let bias = (self.cells.len() as f64 - self.own.len() as f64 - self.others.len() as f64 + 1.0) / (2.0 * n);
+        bias.max(0.0)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::super::bundle::Bundle;
 use super::super::dsse::{Envelope, EnvelopeError};
-use super::super::statement::{ArtifactLine, Context, Resource, preference_audit, test_result};
+use super::super::statement::{ArtifactLine, Context, Resource, covers, preference_audit, test_result};
 use super::super::{digest_of, hex, read_small};
 use super::{ATTESTATIONS, MAX_BYTES, Place, Signed, State, Verification, read_record};
-use crate::report::{CHECKSUMS, INTOTO, Report, SIGSTORE, VIEWS, attestations, is_own};
+use crate::report::{CHECKSUMS, CheckRecord, INTOTO, Report, SIGSTORE, Status, VIEWS, Verdict, attestations, is_own};
 use sha2::{Digest, Sha256};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -66,10 +66,31 @@ fn agreement(record: &Report, signed: &Signed<'_>, found: &mut Verification) {
         "statement",
         match missing {
             _ if !same => Err("it does not say what report.json says".to_owned()),
+            _ if !adds_up(record) => {
+                Err("report.json contradicts itself: its verdict is not what its checks give".to_owned())
+            }
             Some(input) => Err(format!("the report's input `{}` is not among its subjects", input.name.escape_debug())),
             None => Ok("says what report.json says".to_owned()),
         },
     );
+}
+
+/// Whether the verdict is the worst of the checks', each check's that of its status and severity, the exit code the gate's, and
+/// whatever is waived is so by a waiver that the record shows.
+fn adds_up(record: &Report) -> bool {
+    let of_check = |check: &CheckRecord| match (check.status, check.severity.as_str()) {
+        (Status::Pass | Status::Waived | Status::NotApplicable, _) | (_, "note") => Verdict::Pass,
+        (Status::Warn, _) | (_, "diagnostic") => Verdict::Diagnostic,
+        (Status::Fail | Status::Undetermined, _) => Verdict::Block,
+    };
+    let waives = |check: &CheckRecord| {
+        let mut waivers = record.waivers.iter().filter(|waiver| waiver.check == check.id);
+        check.status != Status::Waived || waivers.any(covers)
+    };
+    let closed = record.verdict >= if record.fail_on == "diagnostic" { Verdict::Diagnostic } else { Verdict::Block };
+    record.checks.iter().all(|check| check.verdict == of_check(check) && waives(check))
+        && record.checks.iter().map(|check| check.verdict).max() == Some(record.verdict)
+        && record.exit_code == i32::from(closed)
 }
 
 /// `attestation.intoto.jsonl` and `attestation.sigstore.json` follow from the envelope, but for one further signature.

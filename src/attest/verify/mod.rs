@@ -42,6 +42,8 @@ pub struct Request<'a> {
     pub require_pass: bool,
     /// Whether every input has to be found.
     pub require_inputs: bool,
+    /// Whether it has to have been held against a protocol that a given key signed, and have followed it.
+    pub require_protocol: bool,
     /// Roles in which somebody else has to have endorsed it.
     pub require_roles: &'a [String],
     /// How many days old it may be.
@@ -138,9 +140,7 @@ pub fn verify(request: &Request<'_>) -> Verification {
     found.key = signed.key.cloned();
     found.audit = Some(signed.statement.predicate.clone());
     let record = folder::check(&place, &signed, &mut found);
-    if let Some(protocol) = record.as_ref().and_then(|record| record.protocol.as_ref()) {
-        requirements::protocol(protocol, request, &mut found);
-    }
+    requirements::protocol(record.as_ref(), &signed, request, &mut found);
     endorsements::check(&place, &signed, request, &mut found);
     inputs::check(&signed, record.as_ref(), request, &mut found);
     requirements::declarations(&signed.statement.predicate, request, &mut found);

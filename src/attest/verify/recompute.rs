@@ -33,7 +33,27 @@ pub(super) fn check(
         format!("the audit document `{name}`, as it was, is not in {}; name its folder with --inputs", place.display())
     })?;
     let again = again(&document, record, &mut below, request.keys)?;
-    compare(record, &again)
+    let same = compare(record, &again)?;
+    // Another version may word the same record otherwise.
+    if record.tool.version != again.tool.version {
+        return Ok(same + "; its pages were not rendered again, another version made them");
+    }
+    pages(folder, record)?;
+    Ok(same)
+}
+
+/// What people read must be what the record renders to. A page that does not lie there was said to be missing before.
+fn pages(folder: &Path, record: &Report) -> Result<(), String> {
+    let failed = |error: report::RenderError| format!("its pages cannot be rendered again: {error}");
+    let html = vec![report::html(record).map_err(failed)?];
+    let markdown = vec![report::markdown(record).map_err(failed)?, report::short_markdown(record).map_err(failed)?];
+    for (name, forms) in [("report.html", html), ("report.md", markdown)] {
+        let there = super::super::read_small(&folder.join(name), super::MAX_BYTES);
+        if there.is_ok_and(|bytes| forms.iter().all(|form| form.as_bytes() != bytes)) {
+            return Err(format!("{name} is not what report.json renders to"));
+        }
+    }
+    Ok(())
 }
 
 fn again(document: &Path, record: &Report, below: &mut Folder, keys: &[VerifyingKey]) -> Result<Report, String> {

@@ -1,13 +1,15 @@
 //! What was asked of the attestation: the declarations, the verdict, the age.
 
 use super::super::statement::{Declared, PreferenceAudit, result};
-use super::{Request, State, Verification};
-use crate::report::{ProtocolRecord, Verdict};
-use chrono::{DateTime, NaiveDate, Utc};
+use super::{Request, Signed, State, Verification};
+use crate::report::{Report, Status, Verdict};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 /// A signature may be this far ahead of the verifier's clock.
 const CLOCK_SKEW_SECONDS: i64 = 300;
 const SECONDS_A_DAY: i64 = 86_400;
+/// The check that says whether a protocol was followed.
+const PROTOCOL: &str = "protocol-deviation";
 
 /// The regime and the policy, by the fingerprint of their content.
 pub(super) fn declarations(audit: &PreferenceAudit, request: &Request<'_>, found: &mut Verification) {
@@ -50,8 +52,17 @@ fn same(signed: &Declared, fingerprint: &str, sha256: &str, what: &str) -> Resul
     Ok(format!("{}, fingerprint {fingerprint}{written}", words(signed)))
 }
 
-/// Whose protocol the report says that it was held against.
-pub(super) fn protocol(protocol: &ProtocolRecord, request: &Request<'_>, found: &mut Verification) {
+/// Whose protocol the report says that it was held against, and whether it followed it where that is asked for.
+pub(super) fn protocol(record: Option<&Report>, signed: &Signed<'_>, request: &Request<'_>, found: &mut Verification) {
+    let unmet = if request.require_protocol { State::Fails } else { State::Unchecked };
+    let Some(protocol) = record.and_then(|record| record.protocol.as_ref()) else {
+        if request.require_protocol {
+            let none = "the report was held against no protocol";
+            let why = if record.is_some() { none } else { "there is no record as signed that would name one" };
+            found.add(State::Fails, "protocol", why);
+        }
+        return;
+    };
     let departures = match protocol.departures.len() {
         0 => "no departure".to_owned(),
         1 => "1 departure".to_owned(),
@@ -59,10 +70,16 @@ pub(super) fn protocol(protocol: &ProtocolRecord, request: &Request<'_>, found: 
     };
     let said = format!("signed {} by the key SHA256 {}, {departures}", protocol.signed, protocol.key);
     let said = said.escape_debug();
-    if request.keys.iter().any(|key| key.fingerprint() == protocol.key) {
-        found.add(State::Holds, "protocol", format!("{said}; that key was given"));
+    let own = signed.key.is_some_and(|key| key.fingerprint() == protocol.key);
+    let whose = if own { ", the report's own" } else { "" };
+    let followed = signed.statement.predicate.checks.iter().find(|check| check.id == PROTOCOL);
+    let followed = followed.is_some_and(|check| matches!(check.status, Status::Pass | Status::Warn));
+    if !request.keys.iter().any(|key| key.fingerprint() == protocol.key) {
+        found.add(unmet, "protocol", format!("{said}; that key was not given"));
+    } else if followed {
+        found.add(State::Holds, "protocol", format!("{said}; that key was given{whose}"));
     } else {
-        found.add(State::Unchecked, "protocol", format!("{said}; that key was not given"));
+        found.add(unmet, "protocol", format!("{said}; that key was given{whose}, and the protocol was not followed"));
     }
 }
 
@@ -100,12 +117,25 @@ pub(super) fn verdict(audit: &PreferenceAudit, request: &Request<'_>, found: &mu
 
 fn age(audit: &PreferenceAudit, request: &Request<'_>, found: &mut Verification) {
     let created = DateTime::parse_from_rfc3339(&audit.time_created).map(|time| time.with_timezone(&Utc));
-    let Ok(created) = created else {
-        found.add(State::Fails, "age", "the time of signing is no time");
+    let (Ok(created), Ok(as_of)) = (created, audit.as_of.parse::<NaiveDate>()) else {
+        found.add(State::Fails, "age", "the time of signing is no time, or the audit's date no date");
         return;
     };
-    let when = format!("signed {}, as of {}", audit.time_created, audit.as_of.escape_debug());
+    // What is of a day that has not come is nothing to rely on: nobody who asks for a pass, or for its age, takes it.
+    let asked = request.require_pass || request.max_age.is_some();
+    let odd = if asked { State::Fails } else { State::Unchecked };
+    // It is another day somewhere else.
+    if created.date_naive().checked_add_days(Days::new(1)).is_some_and(|latest| as_of > latest) {
+        let why =
+            "the audit's date lies after its signature: waivers and ages were judged as of a day that had not come";
+        found.add(odd, "date", why);
+    }
+    let when = format!("signed {}, as of {as_of}", audit.time_created);
     let seconds = (request.now - created).num_seconds();
+    if seconds < -CLOCK_SKEW_SECONDS {
+        found.add(odd, "age", format!("{when}: that is in the future"));
+        return;
+    }
     let Some(days) = request.max_age else {
         found.add(State::Unchecked, "age", format!("{when}; no --max-age was given"));
         return;
@@ -113,9 +143,7 @@ fn age(audit: &PreferenceAudit, request: &Request<'_>, found: &mut Verification)
     let limit = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(SECONDS_A_DAY);
     found.judge(
         "age",
-        if seconds < -CLOCK_SKEW_SECONDS {
-            Err(format!("{when}: that is in the future"))
-        } else if seconds > limit {
+        if seconds > limit {
             Err(format!("{when}: more than {days} days ago"))
         } else {
             Ok(format!("{when}: at most {days} days ago"))

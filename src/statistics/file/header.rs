@@ -207,7 +207,7 @@ pub(super) fn from_header(header: Header) -> Result<Collected, String> {
 }
 
 fn from_source(source: HeaderSource) -> Result<SourceFile, String> {
-    let role = [SourceRole::Log, SourceRole::Responses].into_iter().find(|role| role.name() == source.role);
+    let role = SourceRole::ALL.into_iter().find(|role| role.name() == source.role);
     let hexadecimal =
         |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     match role {

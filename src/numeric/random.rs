@@ -14,7 +14,7 @@ impl Random {
 
     /// The generator of one block of a log's rows: each block has a stream of its own, which follows from the seed and the
     /// block's number alone, so that blocks can be drawn in any order.
-    pub(super) fn of_block(seed: u64, block: u64) -> Random {
+    pub(crate) fn of_block(seed: u64, block: u64) -> Random {
         match block {
             0 => Random::new(seed),
             _ => Random::new(Random::new(seed ^ Random::new(block).next()).next()),
@@ -41,7 +41,7 @@ impl Random {
     }
 
     /// An index with probability in proportion to its step of `cumulative`, which ascends; `None` where none is positive.
-    pub(super) fn pick(&mut self, cumulative: &[f64]) -> Option<usize> {
+    pub(crate) fn pick(&mut self, cumulative: &[f64]) -> Option<usize> {
         let total = cumulative.last().copied().filter(|total| *total > 0.0)?;
         let point = self.unit() * total;
         // A product that rounds up to the total is of the last positive step.
@@ -51,7 +51,7 @@ impl Random {
     }
 
     /// `count` distinct indices below `n` (all of them where `count` exceeds `n`), ascending: a partial Fisher-Yates shuffle.
-    pub(super) fn distinct(&mut self, count: usize, n: usize) -> Vec<usize> {
+    pub(crate) fn distinct(&mut self, count: usize, n: usize) -> Vec<usize> {
         let mut indices: Vec<usize> = (0..n).collect();
         let count = count.min(n);
         for position in 0..count {
