@@ -48,10 +48,7 @@ fn unknown(wanted: &str) -> String {
     let nearest = all().map(|(id, ..)| id).max_by(|a, b| similarity(a, wanted).total_cmp(&similarity(b, wanted)));
     let guess =
         nearest.filter(|id| similarity(id, wanted) > 0.6).map_or(String::new(), |id| format!("did you mean `{id}`? "));
-    format!(
-        "error: there is no check `{}`\n  = help: {guess}`counterweight checks` lists them",
-        wanted.escape_debug()
-    )
+    format!("error: there is no check `{}`\n  = help: {guess}`counterweight checks` lists them", wanted.escape_debug())
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

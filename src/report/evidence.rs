@@ -62,7 +62,11 @@ pub(super) fn coarsening_figure(report: &Report) -> Option<String> {
         svg.text((x(value), bottom + 16.0), "middle", &format::points(value));
     }
     svg.line((LEFT, bottom), (LEFT + WIDTH, bottom), "axis");
-    svg.text((LEFT + WIDTH / 2.0, bottom + 38.0), "middle", "difference in target preference accuracy (percentage points)");
+    svg.text(
+        (LEFT + WIDTH / 2.0, bottom + 38.0),
+        "middle",
+        "difference in target preference accuracy (percentage points)",
+    );
     for (index, (name, own, declared)) in drawn.iter().enumerate() {
         let y = 30.0 + ROW * as_f64(index);
         svg.text((LEFT - 14.0, y + 4.0), "end", &format::shorten(name, 52));

@@ -19,8 +19,11 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
     if top <= 0.0 {
         return None;
     }
-    let finding =
-        format!("{} of the rows carries {} of the weight", format::share(0.01), format::share(weights.top_share_rows_1pct));
+    let finding = format!(
+        "{} of the rows carries {} of the weight",
+        format::share(0.01),
+        format::share(weights.top_share_rows_1pct)
+    );
     let about = format!(
         "Two histograms over the weight of a row on a logarithmic axis from {} to {}: the share of the rows in each \
          bin, and the share of the total weight that those rows carry.",

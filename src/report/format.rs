@@ -117,8 +117,7 @@ fn significant(value: f64, digits: usize) -> String {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     // Zeros at the end say that more is known than they show, unless there is no more.
-    let is_exact =
-        scientific.parse::<f64>().is_ok_and(|shown| (shown - value).abs() <= EXACT * value.abs());
+    let is_exact = scientific.parse::<f64>().is_ok_and(|shown| (shown - value).abs() <= EXACT * value.abs());
     let trim = |text: &str| if is_exact { trim_zeros(text).to_owned() } else { text.to_owned() };
     if !(-4..15).contains(&exponent) {
         return format!("{}e{exponent}", trim(mantissa));

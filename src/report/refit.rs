@@ -286,10 +286,7 @@ fn reward_figure(record: &RefitRecord, own: &[&FrontierPoint]) -> Option<String>
         svg.text((x(kl) - 8.0, y(reward) - 8.0), "end", &format!("taken: beta {}", format::number(selected.beta)));
     }
     let name = |mark: &str, clip: &str, objective: &str| format!("{mark} {}", curve_name(objective, clip));
-    let named = [
-        (&naive, "● without weights".to_owned()),
-        (&taken, name("◆", &selected.clip, &selected.objective)),
-    ];
+    let named = [(&naive, "● without weights".to_owned()), (&taken, name("◆", &selected.clip, &selected.objective))];
     let ends = named.into_iter().filter_map(|(points, name)| {
         let (kl, reward) = points.last()?;
         Some(((x(*kl) + 12.0, y(*reward)), format::shorten(&name, 28)))

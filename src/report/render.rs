@@ -76,11 +76,7 @@ const SECTIONS: [Section; 22] = [
     },
     Section { id: "signoff", title: "Sign-off", template: include_str!("../../templates/signoff.md") },
     Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
-    Section {
-        id: "measures",
-        title: "Appendix: every measure",
-        template: include_str!("../../templates/measures.md"),
-    },
+    Section { id: "measures", title: "Appendix: every measure", template: include_str!("../../templates/measures.md") },
 ];
 const SHELL: &str = include_str!("../../templates/shell.html");
 const STYLE: &str = include_str!("../../templates/style.css");

@@ -56,8 +56,7 @@ pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
 fn summary_lines(report: &Report, detail: Detail, page: &Page) -> Vec<String> {
     let mut lines = heading(report, page);
     lines.push(String::new());
-    let found: Vec<&CheckRecord> =
-        sorted_checks(report).into_iter().filter(|check| is_finding(check.status)).collect();
+    let found: Vec<&CheckRecord> = sorted_checks(report).into_iter().filter(|check| is_finding(check.status)).collect();
     for check in &found {
         lines.extend(check_lines(check, asks(report, check), detail, page));
     }
@@ -158,22 +157,25 @@ fn check_lines(check: &CheckRecord, asks: bool, detail: Detail, page: &Page) -> 
     let (headline, own) = match check.measures.first() {
         Some(measure) => (headline(measure, room), if asks { detail.finding } else { detail.other }),
         // Nothing was measured: the finding takes the measure's place, and no line of its own where it fits there.
-        None if finding.chars().count() <= room || !asks || detail.finding == 0 => (format::shorten(&clean(&finding), room), 0),
+        None if finding.chars().count() <= room || !asks || detail.finding == 0 => {
+            (format::shorten(&clean(&finding), room), 0)
+        }
         None => (String::new(), detail.finding),
     };
     let mut lines = vec![format!("{}  {id}  {headline}", page.paint(&label, colour)).trim_end().to_owned()];
     lines.extend(page.cut(page.wrap(&finding, INDENT), own));
     let remedy = check.remedy.as_ref().filter(|_| asks);
-    lines.extend(remedy.into_iter().flat_map(|remedy| {
-        page.cut(page.wrap(&format!("→ {}", format::sentence(remedy)), INDENT), detail.remedy)
-    }));
+    lines.extend(
+        remedy
+            .into_iter()
+            .flat_map(|remedy| page.cut(page.wrap(&format!("→ {}", format::sentence(remedy)), INDENT), detail.remedy)),
+    );
     lines
 }
 
 /// Where all of it is said, for every check that asks for something.
 fn explain_lines(report: &Report, found: &[&CheckRecord], page: &Page) -> Vec<String> {
-    let ids: Vec<String> =
-        found.iter().filter(|check| asks(report, check)).map(|check| clean(&check.id)).collect();
+    let ids: Vec<String> = found.iter().filter(|check| asks(report, check)).map(|check| clean(&check.id)).collect();
     if ids.is_empty() {
         return Vec::new();
     }
