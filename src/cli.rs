@@ -40,7 +40,7 @@ enum Command {
     #[command(
         after_help = "No text and no identifier of a row enters the file. Exit codes: 0 written, 2 it could not be.\n\n\
                             Examples:\n  counterweight statistics audit.yaml --out logs.statistics.parquet\n  \
-                            counterweight statistics audit.yaml --logs shards/2026-10-01.parquet --out 2026-10-01.statistics.parquet"
+                            counterweight statistics audit.yaml --logs shards/monday.parquet --out monday.parquet"
     )]
     Statistics {
         /// The audit document
@@ -80,7 +80,7 @@ enum Command {
     #[command(after_help = "Writes the log, responses.parquet, regime.yaml, policy.yaml, audit.yaml, world.yaml and \
                             truth.json into a new or empty folder.\nExit codes: 0 written, 2 it could not be.\n\n\
                             Examples:\n  counterweight simulate examples/telemetry/world.yaml --out /tmp/telemetry\n  \
-                            counterweight simulate examples/confounded/world.yaml --out /tmp/large --rows 1000000 --format csv\n  \
+                            counterweight simulate examples/confounded/world.yaml --out /tmp/large --rows 1000000\n  \
                             counterweight audit /tmp/telemetry/audit.yaml")]
     Simulate {
         /// The world document
@@ -190,7 +190,7 @@ enum Command {
     /// Apply a fitted policy to a log: for each row its margin and the probability that it prefers a
     #[command(
         after_help = "Examples:\n  counterweight score counterweight-report/refit-1.safetensors logs.parquet --out scores.parquet\n  \
-                            counterweight score refit-1.safetensors logs.parquet --responses responses.parquet --out scores.parquet"
+                            counterweight score refit-1.safetensors logs.parquet --responses responses.parquet \\\n    --out scores.parquet"
     )]
     Score {
         /// A fitted policy, as `audit` writes it
@@ -216,13 +216,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = FormatArg::Text)]
         format: FormatArg,
     },
-    /// Show a check's manual page: what it measures, why it matters, how it is computed, what to do
-    #[command(
-        after_help = "Examples:\n  counterweight explain cell-support\n  counterweight explain weight-tails | less"
-    )]
+    /// Show checks' manual pages: what each measures, why it matters, how it is computed, what to do
+    #[command(after_help = "Examples:\n  counterweight explain cell-support\n  \
+                            counterweight explain weight-tails effective-sample-size | less")]
     Explain {
-        /// The check's id, as `counterweight checks` lists them
-        check: String,
+        /// The checks' ids, as `counterweight checks` lists them
+        #[arg(value_name = "CHECK", required = true)]
+        checks: Vec<String>,
     },
     /// Print the JSON Schema of a document
     #[command(
@@ -530,7 +530,7 @@ pub(crate) fn run() -> ExitCode {
             commands::score(&ScoreOptions { policy, logs, audit, responses, out })
         }
         Command::Checks { format } => commands::list_checks(format.into()),
-        Command::Explain { check } => commands::explain(&check),
+        Command::Explain { checks } => commands::explain(&checks),
         Command::Schema { kind } => commands::schema(kind.into()),
         Command::Completions { shell } => completions(shell),
     };

@@ -3,7 +3,7 @@
 use super::progress::Terminal;
 use super::sign::signer;
 use super::statistics::{keep, refuse_other, relative_to};
-use super::{AuditFormat, Failure, print, use_colour};
+use super::{AuditFormat, Failure, print, use_colour, width};
 use chrono::{NaiveDate, Utc};
 use counterweight::attest::statement::Resource;
 use counterweight::attest::{self, Signer, VerifyingKey};
@@ -233,7 +233,7 @@ fn answer(options: &AuditOptions, record: &Report, out: &Path, signer: Option<&S
         AuditFormat::Github => print(&report::github(record, &folder)),
         AuditFormat::Text if options.quiet => Ok(()),
         AuditFormat::Text => {
-            let summary = report::summary_text(record, use_colour(), 80);
+            let summary = report::summary_text(record, use_colour(), width());
             let signed = signer.map_or(String::new(), |signer| {
                 format!("Signed by the key SHA256\n  {}\n", signer.verifying_key().fingerprint())
             });

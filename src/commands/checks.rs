@@ -27,19 +27,28 @@ pub(crate) fn list(format: Format) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Shows a check's manual page.
-pub(crate) fn explain(wanted: &str) -> Result<u8, Failure> {
-    if let Some((.., page)) = all().find(|(id, ..)| *id == wanted) {
-        print(page)?;
-        return Ok(0);
+/// Shows the manual pages of checks, in the order in which they are asked for.
+pub(crate) fn explain(wanted: &[String]) -> Result<u8, Failure> {
+    let mut pages = Vec::new();
+    let mut problems = Vec::new();
+    for wanted in wanted {
+        match all().find(|(id, ..)| id == wanted) {
+            Some((.., page)) => pages.push(page),
+            None => problems.push(unknown(wanted)),
+        }
     }
+    if !problems.is_empty() {
+        return Err(Failure(problems.join("\n\n")));
+    }
+    print(&pages.join("\n"))?;
+    Ok(0)
+}
+
+fn unknown(wanted: &str) -> String {
     let nearest = all().map(|(id, ..)| id).max_by(|a, b| similarity(a, wanted).total_cmp(&similarity(b, wanted)));
     let guess =
         nearest.filter(|id| similarity(id, wanted) > 0.6).map_or(String::new(), |id| format!("did you mean `{id}`? "));
-    Err(Failure(format!(
-        "error: there is no check `{}`\n  = help: {guess}`counterweight checks` lists them",
-        wanted.escape_debug()
-    )))
+    format!("error: there is no check `{}`\n  = help: {guess}`counterweight checks` lists them", wanted.escape_debug())
 }
 
 fn similarity(a: &str, b: &str) -> f64 {

@@ -1,6 +1,6 @@
 //! `counterweight diff`.
 
-use super::{Failure, print, use_colour};
+use super::{Failure, print, use_colour, width};
 use counterweight::report::{self, Report};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub(crate) enum DiffFormat {
 pub(crate) fn diff(old: &Path, new: &Path, format: DiffFormat) -> Result<u8, Failure> {
     let diff = counterweight::audit::diff(&read_record(old)?, &read_record(new)?);
     print(&match format {
-        DiffFormat::Text => report::diff_text(&diff, use_colour(), 80),
+        DiffFormat::Text => report::diff_text(&diff, use_colour(), width()),
         DiffFormat::Markdown => report::diff_markdown(&diff),
         DiffFormat::Json => report::diff_json(&diff),
     })?;

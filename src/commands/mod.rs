@@ -102,6 +102,13 @@ fn use_colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Columns of the terminal that standard output is, between 40 and 100; 80 where it is none, so that a file or a pipe
+/// gets the same bytes whoever writes it.
+fn width() -> usize {
+    let size = if io::stdout().is_terminal() { terminal_size::terminal_size() } else { None };
+    size.map_or(80, |(width, _)| usize::from(width.0)).clamp(40, 100)
+}
+
 /// `counterweight render`.
 pub(crate) fn render(record: &Path, out: &Path, form: report::Form) -> Result<u8, Failure> {
     let report = diff::read_record(record)?;

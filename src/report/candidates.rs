@@ -1,7 +1,7 @@
 //! What the report says of candidates beyond the record's own numbers: the finding in one sentence, the figure, the slices.
 
 use super::escape::xml;
-use super::figures::{Svg, round_step};
+use super::figures::{Linear, Svg};
 use super::format;
 use super::record::{CandidateRecord, ComparisonRecord, EstimateRecord, Report, SliceRecord};
 use serde::Serialize;
@@ -14,6 +14,8 @@ const DRAWN: usize = 12;
 #[derive(Serialize)]
 pub(super) struct SliceRow {
     name: String,
+    /// Rows of positive weight: one number where it is every candidate's.
+    rows: String,
     values: Vec<String>,
 }
 
@@ -63,22 +65,34 @@ pub(super) fn slices(report: &Report) -> Vec<SliceRow> {
     for list in lists {
         let Some(first) = report.candidates.first() else { break };
         for (index, row) in list(first).iter().enumerate().filter(|(_, row)| seen.insert(row.slice.clone())) {
-            let value = |candidate: &CandidateRecord| {
-                let own = list(candidate).get(index).and_then(|own| own.estimate.as_ref());
-                own.map_or(format::NOT_KNOWN.to_owned(), with_error)
-            };
+            let of = |candidate| list(candidate).get(index).and_then(|own| own.estimate.as_ref());
+            let own: Vec<Option<&EstimateRecord>> = report.candidates.iter().map(of).collect();
             rows.push(SliceRow {
                 name: format::cell(&row.slice),
-                values: report.candidates.iter().map(value).collect(),
+                rows: counted(&own),
+                values: own.iter().map(|own| own.map_or(format::NOT_KNOWN.to_owned(), with_error)).collect(),
             });
         }
     }
     rows
 }
 
+/// In percent, with its standard error.
 fn with_error(own: &EstimateRecord) -> String {
-    let error = own.se.map_or(format::NOT_KNOWN.to_owned(), format::points);
-    format!("{} ± {error} (n {})", format::share(own.estimate), format::integer(own.n))
+    match own.se {
+        Some(_) => format!("{} %", format::plus_minus(own.estimate * 100.0, own.se.map(|se| se * 100.0))),
+        None => format::share(own.estimate),
+    }
+}
+
+/// The rows that each estimate has.
+fn counted(own: &[Option<&EstimateRecord>]) -> String {
+    let rows = || own.iter().map(|own| own.map_or(0, |own| own.n));
+    let (least, most) = (rows().min().unwrap_or(0), rows().max().unwrap_or(0));
+    match least == most {
+        true => format::integer(most),
+        false => format!("{} to {}", format::integer(least), format::integer(most)),
+    }
 }
 
 /// Target and logged accuracy of each candidate with their intervals, best under the target first. `None` without any.
@@ -131,11 +145,7 @@ fn mark(svg: &mut Svg, scale: &Scale, (own, y): (&EstimateRecord, f64), target: 
 }
 
 /// The axis of accuracies.
-struct Scale {
-    low: f64,
-    high: f64,
-    step: f64,
-}
+struct Scale(Linear);
 
 impl Scale {
     fn over(drawn: &[(String, EstimateRecord, EstimateRecord)]) -> Option<Scale> {
@@ -144,22 +154,16 @@ impl Scale {
         let low = all().map(|own| ends(own)[0]).fold(f64::INFINITY, f64::min);
         let high = all().map(|own| ends(own)[1]).fold(f64::NEG_INFINITY, f64::max);
         let (low, high) = if high > low { (low, high) } else { (low - 0.05, high + 0.05) };
-        let step = round_step((high - low) / 5.0);
-        let scale = Scale { low: (low / step).floor() * step, high: (high / step).ceil() * step, step };
-        (scale.low.is_finite() && scale.high.is_finite() && !drawn.is_empty()).then_some(scale)
+        Linear::around(low, high, 5.0).map(Scale)
     }
 
     fn x(&self, value: f64) -> f64 {
-        LEFT + WIDTH * ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
+        LEFT + WIDTH * self.0.place(value)
     }
 
     fn axis(&self, svg: &mut Svg, bottom: f64) {
         svg.line((LEFT, bottom), (LEFT + WIDTH, bottom), "axis");
-        for index in 0..=20_u8 {
-            let value = self.low + self.step * f64::from(index);
-            if value > self.high + self.step / 2.0 {
-                break;
-            }
+        for value in self.0.ticks() {
             svg.line((self.x(value), 36.0), (self.x(value), bottom), "grid");
             svg.text((self.x(value), bottom + 16.0), "middle", &format::share(value));
         }

@@ -1,7 +1,7 @@
 //! Robustness envelopes as figures: what could be true, against how much is assumed away.
 
 use super::escape::xml;
-use super::figures::{Svg, round_step};
+use super::figures::{Linear, Svg};
 use super::format;
 use super::record::{GammaRecord, LambdaRecord};
 
@@ -54,35 +54,26 @@ pub(super) fn lambda(lambda: &LambdaRecord, index: usize, name: &str) -> Option<
     let ends = lambda.curve.iter().flat_map(|point| [point.ci_lower, point.ci_upper, point.lower, point.upper]);
     let (low, high) =
         ends.chain([0.0]).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), end| (low.min(end), high.max(end)));
-    if high <= low || !(high - low).is_finite() {
-        return None;
-    }
-    let step = round_step((high - low) / 5.0);
-    if step <= 0.0 || !step.is_finite() {
-        return None;
-    }
-    let (first, last) = ((low / step).floor(), (high / step).ceil());
-    let (low, high) = (first * step, last * step);
-    let y = |value: f64| PLOT.1 + PLOT.3 * (high - value) / (high - low);
+    let axis = Linear::around(low, high, 5.0)?;
+    let y = |value: f64| PLOT.1 + PLOT.3 * (1.0 - axis.place(value));
     let finding = match lambda.tipping {
         Some(tipping) => format!("{name}: ahead up to Lambda = {}", format::number(tipping)),
         None => format!("{name}: not ahead beyond sampling error even at Lambda = 1"),
     };
+    let ends = axis.ticks();
     let about = format!(
         "Over Lambda from {} to {}: a vertical bar at each value for the bounds with sampling error, and lines for the bounds \
          without it and for the sharp bounds, on an axis of the difference in accuracy from {} to {} with a line at 0.",
         format::number(x.low),
         format::number(x.high),
-        format::points(low),
-        format::points(high)
+        ends.first().map_or(String::new(), |low| format::points(*low)),
+        ends.last().map_or(String::new(), |high| format::points(*high))
     );
     let mut svg = Svg::open(296.0, &format!("lambda-{index}"), &finding, &about);
-    let mut tick = first;
-    while tick <= last {
-        let class = if tick.abs() < 0.5 { "join" } else { "grid" };
-        svg.line((PLOT.0, y(tick * step)), (PLOT.0 + PLOT.2, y(tick * step)), class);
-        svg.text((PLOT.0 - 6.0, y(tick * step) + 4.0), "end", &format::points(tick * step));
-        tick += 1.0;
+    for tick in axis.ticks() {
+        let class = if tick.abs() > 0.0 { "grid" } else { "join" };
+        svg.line((PLOT.0, y(tick)), (PLOT.0 + PLOT.2, y(tick)), class);
+        svg.text((PLOT.0 - 6.0, y(tick) + 4.0), "end", &format::points(tick));
     }
     for point in &lambda.curve {
         svg.line((x.at(point.lambda), y(point.ci_lower)), (x.at(point.lambda), y(point.ci_upper)), "join");

@@ -2,7 +2,7 @@
 
 use super::escape::xml;
 use super::evidence_record::{DriftRecord, MonthRecord};
-use super::figures::{Svg, round_step};
+use super::figures::{Linear, Svg};
 use super::format;
 use super::record::{EstimateRecord, Report};
 
@@ -11,8 +11,8 @@ const DRAWN: usize = 12;
 /// Months that the figure of drift draws, the last ones.
 const MONTHS_DRAWN: usize = 60;
 const ROW: f64 = 24.0;
-const LEFT: f64 = 300.0;
-const WIDTH: f64 = 300.0;
+const LEFT: f64 = 340.0;
+const WIDTH: f64 = 340.0;
 
 /// What coarser cells do to the conclusions, in one sentence.
 pub(super) fn coarsening_finding(report: &Report) -> String {
@@ -50,30 +50,26 @@ pub(super) fn coarsening_figure(report: &Report) -> Option<String> {
     let ends = |own: &EstimateRecord| own.ci.unwrap_or([own.estimate, own.estimate]);
     let low = drawn.iter().map(|(_, own, _)| ends(own)[0]).fold(0.0, f64::min);
     let high = drawn.iter().map(|(_, own, _)| ends(own)[1]).fold(0.0, f64::max);
-    if !(high > low && low.is_finite() && high.is_finite()) {
-        return None;
-    }
-    let x = |value: f64| LEFT + WIDTH * (value - low) / (high - low);
+    let axis = Linear::around(low, high, 4.0)?;
+    let x = |value: f64| LEFT + WIDTH * axis.place(value);
     let finding = coarsening_finding(report);
     let about = "One row for each difference of target preference accuracies: a diamond with the declared cells, circles with \
                  coarser ones, each with its 95 % interval as a line.";
     let bottom = 24.0 + ROW * as_f64(drawn.len());
     let mut svg = Svg::open(bottom + 48.0, "coarsening", &finding, about);
-    let step = round_step((high - low) / 4.0);
-    let first = (low / step).ceil();
-    for index in 0..=20_u8 {
-        let value = (first + f64::from(index)) * step;
-        if value > high {
-            break;
-        }
-        svg.line((x(value), 16.0), (x(value), bottom), if value.abs() < step / 2.0 { "axis" } else { "grid" });
-        svg.text((x(value), bottom + 16.0), "middle", &format::number(value));
+    for value in axis.ticks() {
+        svg.line((x(value), 16.0), (x(value), bottom), if value.abs() > 0.0 { "grid" } else { "axis" });
+        svg.text((x(value), bottom + 16.0), "middle", &format::points(value));
     }
     svg.line((LEFT, bottom), (LEFT + WIDTH, bottom), "axis");
-    svg.text((LEFT + WIDTH / 2.0, bottom + 38.0), "middle", "difference in target preference accuracy");
+    svg.text(
+        (LEFT + WIDTH / 2.0, bottom + 38.0),
+        "middle",
+        "difference in target preference accuracy (percentage points)",
+    );
     for (index, (name, own, declared)) in drawn.iter().enumerate() {
         let y = 30.0 + ROW * as_f64(index);
-        svg.text((LEFT - 14.0, y + 4.0), "end", &format::shorten(name, 44));
+        svg.text((LEFT - 14.0, y + 4.0), "end", &format::shorten(name, 52));
         svg.line((x(ends(own)[0]), y), (x(ends(own)[1]), y), "join");
         if *declared { svg.diamond(x(own.estimate), y) } else { svg.circle(x(own.estimate), y) }
     }
@@ -84,11 +80,11 @@ pub(super) fn coarsening_figure(report: &Report) -> Option<String> {
 /// What time does to the labels, in one sentence.
 fn drift_finding(own: &DriftRecord) -> String {
     let most = own.monitor.iter().map(|at| at.log10_e).fold(0.0, f64::max);
+    let reached = if most < 6.0 { format::number(10.0_f64.powf(most)) } else { format!("10^{most:.0}") };
     format!(
-        "From {} on, answers' probabilities differ by {} on average; the running evidence reaches 10^{:.1}",
+        "From {} on, answers' probabilities differ by {} on average; the running test's e-value reaches {reached}",
         own.late_from,
-        format::share(own.mean_change),
-        most
+        format::points(own.mean_change),
     )
 }
 
@@ -99,31 +95,37 @@ pub(super) fn drift_figure(report: &Report) -> Option<String> {
     let half = |at: &MonthRecord| 1.96 * at.se.unwrap_or(0.0);
     let low = months.iter().map(|at| at.expected.min(at.observed - half(at))).fold(f64::INFINITY, f64::min);
     let high = months.iter().map(|at| at.expected.max(at.observed + half(at))).fold(f64::NEG_INFINITY, f64::max);
-    if !(high > low && low.is_finite() && high.is_finite()) {
-        return None;
-    }
+    let axis = Linear::around(low, high, 4.0)?;
     let finding = drift_finding(own);
     let about = "For each month a diamond at the share of answers that agrees with the label model, with twice its standard error as a \
                  line, and a circle at the share that should.";
-    let mut svg = Svg::open(240.0, "drift", &finding, about);
-    let step = (600.0 / as_f64(months.len().max(1))).min(120.0);
-    let y = |value: f64| 190.0 - 160.0 * (value - low) / (high - low);
-    svg.line((80.0, 190.0), (80.0 + step * as_f64(months.len()), 190.0), "axis");
-    for value in [low, high] {
-        svg.text((74.0, y(value) + 4.0), "end", &format::share(value));
+    let (left, top, bottom) = (80.0, 36.0, 216.0);
+    let mut svg = Svg::open(bottom + 32.0, "drift", &finding, about);
+    let step = (460.0 / as_f64(months.len().max(1))).min(120.0);
+    let right = left + step * as_f64(months.len());
+    let y = |value: f64| bottom - (bottom - top) * axis.place(value);
+    for value in axis.ticks() {
+        svg.line((left, y(value)), (right, y(value)), "grid");
+        svg.text((left - 6.0, y(value) + 4.0), "end", &format::share(value));
     }
+    svg.line((left, bottom), (right, bottom), "axis");
     // As many names as fit beside each other.
     let every = (70.0 / step).ceil().max(1.0);
     for (index, at) in months.iter().enumerate() {
-        let x = 80.0 + step * (as_f64(index) + 0.5);
+        let x = left + step * (as_f64(index) + 0.5);
         svg.line((x, y(at.observed - half(at))), (x, y(at.observed + half(at))), "join");
         svg.circle(x, y(at.expected));
         svg.diamond(x, y(at.observed));
         if (as_f64(index) % every).abs() < 0.5 {
-            svg.text((x, 210.0), "middle", &at.month);
+            svg.text((x, bottom + 20.0), "middle", &at.month);
         }
     }
-    svg.text((80.0, 14.0), "start", "agreement with the label model: circles expected, diamonds observed");
+    let last = months.last()?;
+    svg.name_ends(vec![
+        ((right + 4.0, y(last.expected)), "● expected".to_owned()),
+        ((right + 4.0, y(last.observed)), "◆ observed, 95 % interval".to_owned()),
+    ]);
+    svg.text((0.0, 14.0), "start", "share of answers that agree with the label model (%)");
     Some(svg.close(&format!("{}.", xml(&finding))))
 }
 
@@ -133,11 +135,11 @@ pub(super) fn fit_figure(report: &Report) -> Option<String> {
     if own.bins.is_empty() {
         return None;
     }
-    let finding = format!("Win rates are {} from those that one score implies, on average", format::share(own.error));
+    let finding = format!("Win rates are {} from those that one score implies, on average", format::points(own.error));
     let about = "One diamond for each bin of implied win rates, at the implied and the observed rate, with twice the standard error as a \
                  line; the diagonal is where both are the same.";
-    let (left, bottom, size) = (90.0, 300.0, 280.0);
-    let mut svg = Svg::open(350.0, "fit", &finding, about);
+    let (left, bottom, size) = (90.0, 316.0, 280.0);
+    let mut svg = Svg::open(366.0, "fit", &finding, about);
     let x = |value: f64| left + size * value.clamp(0.0, 1.0);
     let y = |value: f64| bottom - size * value.clamp(0.0, 1.0);
     svg.line((x(0.0), y(0.0)), (x(1.0), y(0.0)), "axis");
@@ -153,7 +155,8 @@ pub(super) fn fit_figure(report: &Report) -> Option<String> {
         svg.diamond(x(bin.implied), y(bin.observed));
     }
     svg.text((left + size / 2.0, bottom + 40.0), "middle", "implied win rate of a (%)");
-    svg.text((left + size + 14.0, y(1.0) + 4.0), "start", "observed (%), diagonal: as implied");
+    svg.text((left + size + 14.0, y(1.0) + 4.0), "start", "as implied");
+    svg.text((0.0, 14.0), "start", "observed win rate of a (%), with 95 % intervals");
     Some(svg.close(&format!("{}.", xml(&finding))))
 }
 

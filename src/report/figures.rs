@@ -19,8 +19,11 @@ pub(super) fn weight_distribution(weights: &WeightsRecord) -> Option<String> {
     if top <= 0.0 {
         return None;
     }
-    let finding =
-        format!("{} of rows carries {} of the weight", format::share(0.01), format::share(weights.top_share_rows_1pct));
+    let finding = format!(
+        "{} of the rows carries {} of the weight",
+        format::share(0.01),
+        format::share(weights.top_share_rows_1pct)
+    );
     let about = format!(
         "Two histograms over the weight of a row on a logarithmic axis from {} to {}: the share of the rows in each \
          bin, and the share of the total weight that those rows carry.",
@@ -134,6 +137,40 @@ pub(super) fn round_step(rough: f64) -> f64 {
     let power = 10.0_f64.powf(rough.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= rough).unwrap_or(10.0);
     factor * power
+}
+
+/// A linear axis between two multiples of a round step.
+pub(super) struct Linear {
+    first: f64,
+    last: f64,
+    step: f64,
+}
+
+impl Linear {
+    /// The round values around `low` and `high`, some `parts` steps apart. `None` where there is nothing between the two.
+    pub(super) fn around(low: f64, high: f64, parts: f64) -> Option<Linear> {
+        let step = round_step((high - low) / parts);
+        let axis = Linear { first: (low / step).floor(), last: (high / step).ceil(), step };
+        let is_sound = step > 0.0 && axis.last > axis.first && axis.last - axis.first <= 4.0 * parts;
+        is_sound.then_some(axis)
+    }
+
+    /// Where a value lies, from 0 at the axis' start to 1 at its end.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        ((value / self.step - self.first) / (self.last - self.first)).clamp(0.0, 1.0)
+    }
+
+    /// The multiples of the step, from the axis' start to its end.
+    pub(super) fn ticks(&self) -> Vec<f64> {
+        let mut ticks = Vec::new();
+        let mut index = self.first;
+        while index <= self.last {
+            // A product, so that zero is zero.
+            ticks.push(index * self.step);
+            index += 1.0;
+        }
+        ticks
+    }
 }
 
 /// One histogram.

@@ -27,9 +27,21 @@ pub(super) fn points(value: f64) -> String {
     if value.is_finite() { format!("{} pp", significant(value * 100.0, 3)) } else { NOT_KNOWN.to_owned() }
 }
 
-/// Any other number to four significant digits, or to the unit where that is more: `0.1311`, `7,866`, `1.2e-7`.
+/// Any other number to four significant digits, or to the unit where that is more: `0.1311`, `7,866`, `1.2e-7`. What is
+/// exact is shorter: a declared half is `0.5`, a measured one `0.5000`.
 pub(super) fn number(value: f64) -> String {
     if value.is_finite() { significant(value, 4) } else { NOT_KNOWN.to_owned() }
+}
+
+/// A number and its standard error, both to the error's second digit: `0.885 ± 0.032`.
+pub(super) fn plus_minus(value: f64, error: Option<f64>) -> String {
+    let Some(error) = error.filter(|error| error.is_finite() && *error > 0.0 && value.is_finite()) else {
+        return number(value);
+    };
+    let decimals = (1.0 - error.log10().floor()).clamp(0.0, 12.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 12")]
+    let decimals = decimals as usize;
+    format!("{} ± {}", group(&format!("{value:.decimals$}")), group(&format!("{error:.decimals$}")))
 }
 
 /// The value of a measure.
@@ -93,7 +105,10 @@ fn exact(value: f64, as_share: bool) -> String {
     if as_share { format!("{} %", value * 100.0) } else { value.to_string() }
 }
 
-/// At least `digits` significant digits without trailing zeros; scientific below 1e-4 and from 1e15.
+/// A number that differs from its digits by less than this share is those digits: what binary fractions cost.
+const EXACT: f64 = 1e-9;
+
+/// At least `digits` significant digits, without trailing zeros where the number is exact; scientific below 1e-4 and from 1e15.
 fn significant(value: f64, digits: usize) -> String {
     if value.abs() <= 0.0 {
         return "0".to_owned();
@@ -101,12 +116,15 @@ fn significant(value: f64, digits: usize) -> String {
     let scientific = format!("{value:.*e}", digits.saturating_sub(1));
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
+    // Zeros at the end say that more is known than they show, unless there is no more.
+    let is_exact = scientific.parse::<f64>().is_ok_and(|shown| (shown - value).abs() <= EXACT * value.abs());
+    let trim = |text: &str| if is_exact { trim_zeros(text).to_owned() } else { text.to_owned() };
     if !(-4..15).contains(&exponent) {
-        return format!("{}e{exponent}", trim_zeros(mantissa));
+        return format!("{}e{exponent}", trim(mantissa));
     }
     let decimals = i32::try_from(digits).unwrap_or(i32::MAX).saturating_sub(1).saturating_sub(exponent);
     let text = format!("{value:.*}", usize::try_from(decimals).unwrap_or(0));
-    group(trim_zeros(&text))
+    group(&trim(&text))
 }
 
 fn trim_zeros(text: &str) -> &str {
@@ -156,6 +174,9 @@ mod tests {
             (-1_234.0, "-1,234"),
             (1.234_4e-7, "1.234e-7"),
             (0.000_1, "0.0001"),
+            (0.5, "0.5"),
+            (0.500_01, "0.5000"),
+            (249.02, "249.0"),
             (1e300, "1e300"),
             (-0.0, "0"),
             (f64::NAN, "not known"),
@@ -173,6 +194,8 @@ mod tests {
             (0.24, "24 %"),
             (0.131_1, "13.1 %"),
             (0.05, "5 %"),
+            (0.050_01, "5.00 %"),
+            (0.07 * 3.0, "21 %"),
             (0.000_012, "0.0012 %"),
             (1.0, "100 %"),
             (1.000_000_000_000_000_2, "100 %"),
@@ -190,6 +213,22 @@ mod tests {
         let cases = [(0.0, "0 pp"), (-0.012_51, "-1.25 pp"), (0.5, "50 pp"), (f64::NAN, "not known")];
         for (value, text) in cases {
             assert_eq!(points(value), text, "{value}");
+        }
+    }
+
+    #[test]
+    fn errors_have_two_digits() {
+        let cases = [
+            (0.885_2, Some(0.032_19), "0.885 ± 0.032"),
+            (0.4, Some(0.000_123), "0.40000 ± 0.00012"),
+            (-0.190_4, Some(0.017_83), "-0.190 ± 0.018"),
+            (12_345.6, Some(1_234.5), "12,346 ± 1,234"),
+            (0.5, None, "0.5"),
+            (0.5, Some(0.0), "0.5"),
+            (f64::NAN, Some(0.1), "not known"),
+        ];
+        for (value, error, text) in cases {
+            assert_eq!(plus_minus(value, error), text, "{value}");
         }
     }
 

@@ -26,7 +26,7 @@ struct Section {
 }
 
 /// The sections in reading order; the order gives the numbers. First what a reader decides by, then the evidence.
-const SECTIONS: [Section; 21] = [
+const SECTIONS: [Section; 22] = [
     Section { id: "summary", title: "Summary in plain words", template: include_str!("../../templates/summary.md") },
     Section { id: "findings", title: "Findings and remedies", template: include_str!("../../templates/findings.md") },
     Section {
@@ -76,6 +76,7 @@ const SECTIONS: [Section; 21] = [
     },
     Section { id: "signoff", title: "Sign-off", template: include_str!("../../templates/signoff.md") },
     Section { id: "reproduction", title: "Reproduction", template: include_str!("../../templates/reproduction.md") },
+    Section { id: "measures", title: "Appendix: every measure", template: include_str!("../../templates/measures.md") },
 ];
 const SHELL: &str = include_str!("../../templates/shell.html");
 const STYLE: &str = include_str!("../../templates/style.css");
@@ -183,6 +184,7 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_filter("number", |value: &Value| float(value, format::number).map(safe));
     templates.add_filter("sentence", |value: &str| format::sentence(value));
     templates.add_filter("points", |value: &Value| float(value, format::points).map(safe));
+    templates.add_filter("plus_minus", |value: &Value, error: &Value| plus_minus(value, error).map(safe));
     templates.add_filter("xml", |value: &str| safe(escape::xml(value)));
     templates.add_filter("figure", |figure: &str, section: usize, number: usize| {
         safe(number_figure(figure, section, number))
@@ -248,11 +250,16 @@ fn integer(value: &Value) -> Result<String, Error> {
     u64::try_from(value.clone()).map(format::integer)
 }
 
-fn float(value: &Value, write: fn(f64) -> String) -> Result<String, Error> {
+fn float(value: &Value, write: impl Fn(f64) -> String) -> Result<String, Error> {
     if value.is_none() {
         return Ok(format::NOT_KNOWN.to_owned());
     }
     f64::try_from(value.clone()).map(write)
+}
+
+fn plus_minus(value: &Value, error: &Value) -> Result<String, Error> {
+    let error = if error.is_none() { None } else { Some(f64::try_from(error.clone())?) };
+    float(value, |value| format::plus_minus(value, error))
 }
 
 /// A status as symbol and word, so that colour is never the only sign.
@@ -282,12 +289,16 @@ fn running(report: &Report) -> String {
 
 /// A figure's number before its title.
 fn number_figure(figure: &str, section: usize, number: usize) -> String {
-    figure.replacen("<figcaption>", &format!("<figcaption><b>Figure {section}.{number}.</b> "), 1)
+    let (caption, drawing) = figure.split_once("</figcaption>").unwrap_or((figure, ""));
+    let caption = join_units(&join_units(caption, " %"), " pp");
+    let numbered = format!("<figcaption><b>Figure {section}.{number}.</b> ");
+    format!("{}</figcaption>{drawing}", caption.replacen("<figcaption>", &numbered, 1))
 }
 
 fn to_html(markdown: &str) -> String {
     let mut events: Vec<Event<'_>> = Parser::new_ext(markdown, Options::ENABLE_TABLES).collect();
     name_sections(&mut events);
+    keep_units(&mut events);
     let mut page = String::with_capacity(markdown.len() * 2);
     pulldown_cmark::html::push_html(&mut page, events.into_iter());
     page
@@ -306,6 +317,39 @@ fn name_sections(events: &mut [Event<'_>]) {
             *id = Some(anchor.into());
         }
     }
+}
+
+/// Keeps a number and its unit on one line. What is shown as it was written (code) stays as it is.
+fn keep_units(events: &mut [Event<'_>]) {
+    let mut verbatim = false;
+    for event in events {
+        match event {
+            Event::Start(Tag::CodeBlock(_)) => verbatim = true,
+            Event::End(TagEnd::CodeBlock) => verbatim = false,
+            Event::Text(text) if !verbatim => {
+                for unit in [" %", " pp"] {
+                    let kept = join_units(text, unit);
+                    *text = kept.into();
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Puts a no-break space before a unit that follows a digit.
+fn join_units(text: &str, unit: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for (index, piece) in text.split(unit).enumerate() {
+        if index > 0 {
+            let is_unit = joined.ends_with(|last: char| last.is_ascii_digit())
+                && !piece.starts_with(|next: char| next.is_alphanumeric());
+            joined.push(if is_unit { '\u{a0}' } else { ' ' });
+            joined.push_str(unit.trim_start());
+        }
+        joined.push_str(piece);
+    }
+    joined
 }
 
 fn anchor(events: &[Event<'_>]) -> String {

@@ -2,45 +2,79 @@
 
 use super::escape::clean;
 use super::format;
-use super::record::{CheckRecord, Report, Status, Verdict};
-use super::view::{exit_sentence, is_finding, short, sorted_checks, words};
+use super::record::{CheckRecord, MeasureRecord, Report, Status, Verdict};
+use super::view::{is_finding, short, sorted_checks, words};
 use std::fmt::Write;
 
 /// Narrower than this, lines are no longer broken to fit.
 const NARROWEST: usize = 40;
 
-/// Lines of a check's finding, and of its remedy; the rest is in the report.
-const LINES: usize = 2;
+/// Lines that fit one screen, the report's place below them included.
+const SCREEN: usize = 38;
 /// Columns that a check's first measure has at least.
 const MEASURE: usize = 14;
 /// Where what is said of a check begins.
 const INDENT: usize = 10;
 
-/// The verdict, what was audited, and every check: those that ask for something with what they ask for, the worst first,
-/// the others by name. On `width` columns; colours only if `colour`.
+/// How many lines are given to each check; the rest is in the report.
+#[derive(Clone, Copy)]
+struct Detail {
+    /// Of the finding of a check that asks for something.
+    finding: usize,
+    /// Of what to do about it.
+    remedy: usize,
+    /// Of the finding of any other.
+    other: usize,
+}
+
+/// From roomy to tight: the first that fits the screen is taken. What asks for something keeps its remedy at each.
+const DETAILS: [Detail; 5] = [
+    Detail { finding: 2, remedy: 2, other: 2 },
+    Detail { finding: 2, remedy: 1, other: 1 },
+    Detail { finding: 1, remedy: 1, other: 1 },
+    Detail { finding: 1, remedy: 1, other: 0 },
+    Detail { finding: 0, remedy: 1, other: 0 },
+];
+
+/// The verdict, what was audited, and what was found, the worst first, with what to do; how many checks passed. On `width`
+/// columns and one screen, unless more was found than a screen can name; colours only if `colour`.
 ///
 /// Widths are counted in characters.
 pub fn summary_text(report: &Report, colour: bool, width: usize) -> String {
     let page = Page::new(colour, width);
-    let mut lines = heading(report, &page);
-    let checks = sorted_checks(report);
-    lines.push(String::new());
-    let findings = || checks.iter().filter(|check| is_finding(check.status));
-    for check in findings() {
-        let asks = matches!(check.status, Status::Fail | Status::Undetermined) || check.verdict == report.verdict;
-        lines.extend(check_lines(check, asks, &page));
+    let mut text = String::new();
+    for detail in DETAILS {
+        let lines = summary_lines(report, detail, &page);
+        text = lines.join("\n") + "\n";
+        if lines.len() <= SCREEN {
+            break;
+        }
     }
-    if findings().next().is_some() {
+    text
+}
+
+fn summary_lines(report: &Report, detail: Detail, page: &Page) -> Vec<String> {
+    let mut lines = heading(report, page);
+    lines.push(String::new());
+    let found: Vec<&CheckRecord> = sorted_checks(report).into_iter().filter(|check| is_finding(check.status)).collect();
+    for check in &found {
+        lines.extend(check_lines(check, asks(report, check), detail, page));
+    }
+    if !found.is_empty() {
+        lines.extend(explain_lines(report, &found, page));
         lines.push(String::new());
     }
-    for status in [Status::Pass, Status::NotApplicable] {
-        let names: Vec<&str> =
-            checks.iter().filter(|check| check.status == status).map(|check| check.id.as_str()).collect();
-        lines.extend(names_lines(status, &names, &page));
-    }
-    lines.push(String::new());
-    lines.extend(page.wrap(&format!("Exit code {}: {}.", report.exit_code, exit_sentence(report)), 0));
-    lines.join("\n") + "\n"
+    lines.extend(counts_lines(report, page));
+    let then = if report.exit_code == 0 { "may go on" } else { "should stop" };
+    let exit = format!("Exit code {} (fail_on: {}): a pipeline {then}.", report.exit_code, report.fail_on);
+    lines.extend(page.wrap(&exit, 0));
+    lines
+}
+
+/// Whether a check asks for something: it fails, cannot be computed, or by itself makes the verdict what it is.
+fn asks(report: &Report, check: &CheckRecord) -> bool {
+    matches!(check.status, Status::Fail | Status::Undetermined)
+        || (report.verdict != Verdict::Pass && check.verdict == report.verdict)
 }
 
 fn heading(report: &Report, page: &Page) -> Vec<String> {
@@ -114,44 +148,67 @@ fn weights_sentence(report: &Report) -> String {
 }
 
 /// What was found, and, where the check `asks` for something, what to do.
-fn check_lines(check: &CheckRecord, asks: bool, page: &Page) -> Vec<String> {
+fn check_lines(check: &CheckRecord, asks: bool, detail: Detail, page: &Page) -> Vec<String> {
     let (symbol, word, colour) = status_words(check.status);
     let label = format!("{symbol} {word:<6}");
     let id = format::shorten(&clean(&check.id), page.width.saturating_sub(INDENT + MEASURE));
     let room = page.width.saturating_sub(INDENT + id.chars().count() + 2);
-    let mut lines =
-        vec![format!("{}  {id}  {}", page.paint(&label, colour), headline(check, room)).trim_end().to_owned()];
-    let few = |text: &str| page.cut(page.wrap(text, INDENT));
-    lines.extend(few(&format::sentence(&check.message)));
-    if !asks {
-        return lines;
-    }
-    if let Some(remedy) = &check.remedy {
-        lines.extend(few(&format!("→ {}", format::sentence(remedy))));
-    }
-    let hint = page.wrap(&format!("counterweight explain {}", clean(&check.id)), INDENT);
-    lines.extend(hint.into_iter().map(|line| page.paint(&line, "2")));
+    let finding = format::sentence(&check.message);
+    let (headline, own) = match check.measures.first() {
+        Some(measure) => (headline(measure, room), if asks { detail.finding } else { detail.other }),
+        // Nothing was measured: the finding takes the measure's place, and no line of its own where it fits there.
+        None if finding.chars().count() <= room || !asks || detail.finding == 0 => {
+            (format::shorten(&clean(&finding), room), 0)
+        }
+        None => (String::new(), detail.finding),
+    };
+    let mut lines = vec![format!("{}  {id}  {headline}", page.paint(&label, colour)).trim_end().to_owned()];
+    lines.extend(page.cut(page.wrap(&finding, INDENT), own));
+    let remedy = check.remedy.as_ref().filter(|_| asks);
+    lines.extend(
+        remedy
+            .into_iter()
+            .flat_map(|remedy| page.cut(page.wrap(&format!("→ {}", format::sentence(remedy)), INDENT), detail.remedy)),
+    );
     lines
 }
 
-/// The checks of a status by name.
-fn names_lines(status: Status, names: &[&str], page: &Page) -> Vec<String> {
-    if names.is_empty() {
+/// Where all of it is said, for every check that asks for something.
+fn explain_lines(report: &Report, found: &[&CheckRecord], page: &Page) -> Vec<String> {
+    let ids: Vec<String> = found.iter().filter(|check| asks(report, check)).map(|check| clean(&check.id)).collect();
+    if ids.is_empty() {
         return Vec::new();
     }
-    let (symbol, word, colour) = status_words(status);
-    let label = format!("{symbol} {word}");
-    let count = format!("{label} {}", names.len());
-    let mut lines = page.hang(&format!("{count:<INDENT$}"), &names.join(", "));
+    let lines = page.hang(&format!("{:<INDENT$}", "in full"), &format!("counterweight explain {}", ids.join(" ")));
+    lines.into_iter().map(|line| page.paint(&line, "2")).collect()
+}
+
+/// How many checks passed, and how many have nothing to ask.
+fn counts_lines(report: &Report, page: &Page) -> Vec<String> {
+    let count = |wanted| report.checks.iter().filter(|check| check.status == wanted).count();
+    let parts: Vec<(String, &str)> = [Status::Pass, Status::NotApplicable]
+        .into_iter()
+        .filter(|status| count(*status) > 0)
+        .map(|status| {
+            let (symbol, word, colour) = status_words(status);
+            (format!("{symbol} {word} {}", format::integer(count(status) as u64)), colour)
+        })
+        .collect();
+    if parts.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = parts.iter().map(|(text, _)| text.as_str()).collect();
+    let mut lines = page.wrap(&format!("{}; the report lists every check.", names.join(", ")), 0);
     if let Some(first) = lines.first_mut() {
-        *first = first.replacen(&label, &page.paint(&label, colour), 1);
+        for (text, colour) in &parts {
+            *first = first.replacen(text, &page.paint(text, colour), 1);
+        }
     }
     lines
 }
 
 /// The first measure against its limit; where they do not fit into `room`, the measure's name is cut first.
-fn headline(check: &CheckRecord, room: usize) -> String {
-    let Some(measure) = check.measures.first() else { return String::new() };
+fn headline(measure: &MeasureRecord, room: usize) -> String {
     let limit = format::measure_limit(measure).map(|limit| format!(" ({limit})")).unwrap_or_default();
     let value = clean(&format!("{}{limit}", format::measure_value(measure)));
     let name = format::shorten(&clean(&measure.name), room.saturating_sub(value.chars().count() + 1));
@@ -207,10 +264,10 @@ impl Page {
         lines
     }
 
-    /// The first few lines, with a sign where more was said.
-    fn cut(&self, mut lines: Vec<String>) -> Vec<String> {
-        if lines.len() > LINES {
-            lines.truncate(LINES);
+    /// The first `most` lines, with a sign where more was said.
+    fn cut(&self, mut lines: Vec<String>, most: usize) -> Vec<String> {
+        if lines.len() > most {
+            lines.truncate(most);
             if let Some(last) = lines.last_mut() {
                 *last = format::shorten(&format!("{last} …"), self.width);
             }
