@@ -376,7 +376,7 @@ fn the_weighted_refit_beats_the_naive_one_on_a_real_log() {
     let accuracy = own.target.preference_accuracy.as_ref().unwrap().estimate;
     assert!((accuracy - refit.preference_accuracy.estimate).abs() < 1e-9, "{accuracy}");
     let markdown = counterweight::report::markdown(&report).unwrap();
-    assert!(markdown.contains("### refit: ") && markdown.matches("**taken**").count() == 1);
+    assert!(markdown.contains("### refit: ") && markdown.matches("**taken**").count() == 2);
     let html = counterweight::report::html(&report).unwrap();
     assert!(html.contains("id=\"accuracy-") && html.contains("id=\"reward-"));
     let check = |id: &str| report.checks.iter().find(|check| check.id == id).unwrap();

@@ -629,7 +629,7 @@ fn the_page_is_well_formed_and_in_order() {
         let anchors: BTreeSet<&str> = tags.iter().filter_map(|tag| tag.attribute("id")).collect();
         assert_eq!(anchors.len(), tags.iter().filter(|tag| tag.attribute("id").is_some()).count());
         let links: Vec<&str> = tags.iter().filter_map(|tag| tag.attribute("href")).collect();
-        assert_eq!(links.len(), 22);
+        assert_eq!(links.len(), 23);
         assert!(links.iter().all(|link| anchors.contains(link.trim_start_matches('#'))), "{links:?} {anchors:?}");
         assert!(tags.iter().filter(|tag| tag.name == "th").all(|tag| tag.attribute("scope") == Some("col")));
         // Whatever scrolls can be reached by the keyboard and says what it is.
@@ -683,7 +683,7 @@ fn printed_pages_name_the_regime_the_version_and_the_digest() {
 fn figures_show_the_cells_and_the_weights_in_html_only() {
     let page = html(&fixture()).unwrap();
     assert_eq!(page.matches("<svg role=\"img\"").count(), 4);
-    assert!(page.contains("1 % of rows carries 24 % of the weight"));
+    assert!(page.contains("1 % of the rows carries 24 % of the weight"));
     assert!(page.contains("vicuna · thorough was never logged and should count for 10 %"));
     assert_eq!(page.matches("<circle").count(), 10 + 6);
     assert!(!markdown(&fixture()).unwrap().contains("<svg"));

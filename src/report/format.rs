@@ -18,7 +18,7 @@ pub(super) fn share(value: f64) -> String {
     }
     let percent = value * 100.0;
     let whole = (value - 1.0).abs() <= 4.0 * f64::EPSILON;
-    let text = (3..=15).map(|digits| significant(percent, digits)).find(|text| whole || text != "100");
+    let text = (3..=15).map(|digits| significant(percent, digits)).find(|text| whole || trim_zeros(text) != "100");
     format!("{} %", text.unwrap_or_else(|| percent.to_string()))
 }
 
