@@ -81,7 +81,7 @@ pub(super) fn cell_masses(cells: &[CellRecord], covariates: &[String]) -> Option
 /// Left edge and width of the plotting area.
 const PLOT: (f64, f64) = (210.0, 330.0);
 /// Where the first cell's row begins.
-const TOP: f64 = 32.0;
+const TOP: f64 = 40.0;
 
 fn is_drawable(cell: &CellRecord) -> bool {
     cell.p_target.is_finite() && cell.p_observed.is_finite() && (cell.p_target > 0.0 || cell.p_observed > 0.0)
@@ -97,13 +97,19 @@ fn share_x(share: f64, full: f64) -> f64 {
     PLOT.0 + PLOT.1 * (share / full).clamp(0.0, 1.0)
 }
 
+/// The width of a mark's name, generously.
+const NAME: f64 = 140.0;
+
 /// Names the two marks above those of the first cell, the lesser to its left, the greater to its right.
 fn name_marks(svg: &mut Svg, first: &CellRecord, full: f64) {
     let (logged, target) = (share_x(first.p_observed, full), share_x(first.p_target, full));
     let (left, right) = if logged <= target { ("end", "start") } else { ("start", "end") };
     svg.text((logged, TOP - 10.0), left, "share of the log");
     svg.text((target, TOP - 10.0), right, "share of the target");
-    svg.text((PLOT.0 + PLOT.1 + 16.0, TOP - 10.0), "start", "log → target");
+    // The heading of the numbers gives way to a name that runs into it.
+    let values = PLOT.0 + PLOT.1 + 16.0;
+    let lift = if logged.max(target) + NAME > values { 16.0 } else { 0.0 };
+    svg.text((values, TOP - 10.0 - lift), "start", "log → target");
 }
 
 fn dumbbell(svg: &mut Svg, cell: &CellRecord, name: &str, top: f64, full: f64) {

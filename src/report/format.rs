@@ -33,6 +33,11 @@ pub(super) fn number(value: f64) -> String {
     if value.is_finite() { significant(value, 4) } else { NOT_KNOWN.to_owned() }
 }
 
+/// A p-value: `0.0123`. None is recorded as less than 1e-300, which says that it is at most that.
+pub(super) fn p_value(value: f64) -> String {
+    if value <= 1e-300 { "at most 1e-300".to_owned() } else { number(value) }
+}
+
 /// A number and its standard error, both to the error's second digit: `0.885 ± 0.032`.
 pub(super) fn plus_minus(value: f64, error: Option<f64>) -> String {
     let Some(error) = error.filter(|error| error.is_finite() && *error > 0.0 && value.is_finite()) else {
@@ -214,6 +219,15 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(points(value), text, "{value}");
         }
+    }
+
+    #[test]
+    fn no_p_value_is_nothing() {
+        let cases = [(1e-300, "at most 1e-300"), (0.0, "at most 1e-300"), (0.012_34, "0.01234"), (1.0, "1")];
+        for (value, text) in cases {
+            assert_eq!(p_value(value), text, "{value}");
+        }
+        assert_eq!(p_value(f64::NAN), "not known");
     }
 
     #[test]

@@ -288,8 +288,8 @@ fn reward_figure(record: &RefitRecord, own: &[&FrontierPoint]) -> Option<String>
     let name = |mark: &str, clip: &str, objective: &str| format!("{mark} {}", curve_name(objective, clip));
     let named = [(&naive, "● without weights".to_owned()), (&taken, name("◆", &selected.clip, &selected.objective))];
     let ends = named.into_iter().filter_map(|(points, name)| {
-        let (kl, reward) = points.last()?;
-        Some(((x(*kl) + 12.0, y(*reward)), format::shorten(&name, 28)))
+        let (_, reward) = points.last()?;
+        Some(((LEFT + WIDE + 12.0, y(*reward)), format::shorten(&name, 28)))
     });
     svg.name_ends(ends.collect());
     svg.text(

@@ -182,6 +182,7 @@ fn environment(html: bool) -> Result<Environment<'static>, Error> {
     templates.add_filter("integer", |value: &Value| integer(value).map(safe));
     templates.add_filter("share", |value: &Value| float(value, format::share).map(safe));
     templates.add_filter("number", |value: &Value| float(value, format::number).map(safe));
+    templates.add_filter("p_value", |value: &Value| float(value, format::p_value).map(safe));
     templates.add_filter("sentence", |value: &str| format::sentence(value));
     templates.add_filter("points", |value: &Value| float(value, format::points).map(safe));
     templates.add_filter("plus_minus", |value: &Value, error: &Value| plus_minus(value, error).map(safe));
