@@ -719,3 +719,34 @@ fn intervals_that_believe_in_a_mean_weight_of_one_claim_nothing_without_grounds(
     let (low, high) = quadratic_interval(&weightless, 4.0, 0.95).unwrap_or((0.0, 1.0));
     assert!(low <= 0.0 && high >= 1.0, "nothing was seen: {low} {high}");
 }
+
+#[test]
+fn a_candidate_that_never_tells_two_responses_apart_is_named() {
+    let candidates = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n  \
+                      - {name: one, role: incumbent, logp_a: ca, logp_b: cb}\n  \
+                      - {name: flat, role: challenger, logp_a: k, logp_b: k}\n";
+    let sandbox = sandbox(&audit(candidates, ""));
+    let row = |id: u32, ca: f64| {
+        format!(
+            "{{\"event_id\":{id},\"prompt_id\":\"p\",\"kind\":\"x\",\"label\":\"a\",\"propensity\":0.5,\"g\":0.5,\
+             \"response_a\":\"r1\",\"response_b\":\"r2\",\"ra\":-3,\"rb\":-4,\"ca\":{ca},\"cb\":-2,\"k\":-20}}\n"
+        )
+    };
+    // Once, the incumbent gives both the same: that happens.
+    sandbox.write("log.ndjson", row(1, -1.0) + &row(2, -2.0) + &row(3, -1.5));
+    let report = sandbox.audit("audit.yaml").unwrap();
+    let own = check(&report, "candidate-completeness");
+    assert_eq!(own.status, Pass, "{}", own.message);
+    assert!(own.message.ends_with(
+        "; under flat both responses have the same log-probability in every row: uniform, or a column filled with one number"
+    ));
+    let shares: Vec<(&str, f64)> = own
+        .measures
+        .iter()
+        .filter(|measure| measure.name.contains("both responses the same"))
+        .map(|measure| (measure.subject.as_deref().unwrap(), measure.value.unwrap()))
+        .collect();
+    assert_eq!(shares.len(), 2);
+    assert_close(shares[0].1, 1.0 / 3.0, 1e-15, shares[0].0);
+    assert_close(shares[1].1, 1.0, 1e-15, shares[1].0);
+}

@@ -14,7 +14,8 @@ pub(super) static CHECK: Check = Check {
 };
 
 const REMEDY: &str = "score every logged response under every candidate and the reference, in nats and with the tokens' log-probabilities \
-    summed; where a candidate is undecided everywhere, look whether its columns are those of the reference";
+    summed; where a candidate is undecided everywhere, look whether its columns are those of the reference, and where both responses \
+    have the same log-probability, whether the columns hold what was scored";
 
 fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
     let evaluation = evaluation(evidence)?;
@@ -37,11 +38,26 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         }
         (_, undecided) if !undecided.is_empty() => format!("{} mostly prefers neither response", list(&undecided)),
         _ => format!(
-            "every labelled comparison has the log-probabilities of all {} candidates",
-            evaluation.candidates.len()
+            "every labelled comparison has the log-probabilities of all {} candidates{}",
+            evaluation.candidates.len(),
+            constant(&evaluation.candidates, evaluation.n)
         ),
     };
     Ok(Finding::from_measures(measures, message, REMEDY))
+}
+
+/// Names the candidates that never tell two responses apart. That is what a uniform policy does, and what a column does that
+/// was filled with one number: the reader knows which.
+fn constant(candidates: &[CandidateEvaluation], n: u64) -> String {
+    let always = candidates.iter().filter(|own| own.equal > 0 && own.equal == n.saturating_sub(own.missing));
+    let names: Vec<String> = always.map(|own| own.name.clone()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; under {} both responses have the same log-probability in every row: uniform, or a column filled with one number",
+        list(&names)
+    )
 }
 
 fn measures(candidate: &CandidateEvaluation, n: u64, min_share: f64, warn_zero: f64) -> Vec<Measure> {
@@ -58,7 +74,13 @@ fn measures(candidate: &CandidateEvaluation, n: u64, min_share: f64, warn_zero: 
         at_most("warn_undecided_share", warn_zero),
         Crossed::Warning,
     );
+    let equal = Measure::shown(
+        "share of them in which it gives both responses the same log-probability",
+        share(candidate.equal, there),
+    );
     let unusable =
         Measure::fault("rows with a number that is no log-probability", candidate.unusable, Crossed::Nothing);
-    [complete.of_rows(n), undecided.of_rows(there), unusable].map(|measure| measure.about(&candidate.name)).into()
+    [complete.of_rows(n), undecided.of_rows(there), equal.of_rows(there), unusable]
+        .map(|measure| measure.about(&candidate.name))
+        .into()
 }

@@ -158,6 +158,8 @@ pub struct PolicyColumns {
     pub shift_b: Vec<f64>,
     /// Rows in which a number is there that is no log-probability: infinite, or above 0.
     pub unusable: u64,
+    /// Rows in which it gives both responses the same log-probability, to the last bit.
+    pub equal: u64,
 }
 
 /// Collects the comparisons of a log. `context` gives the factors of the cells, `skip` the rows to exclude as duplicates,
@@ -496,6 +498,7 @@ impl Part {
             let entries = own_a.iter().zip(&reference_a).zip(own_b.iter().zip(&reference_b));
             for ((a, ref_a), (b, ref_b)) in entries {
                 policy.unusable += u64::from([a, b, ref_a, ref_b].into_iter().any(|value| is_unusable(*value)));
+                policy.equal += u64::from(is_log_probability(*a) && a.to_bits() == b.to_bits());
                 policy.shift_a.push(usable(*a) - usable(*ref_a));
                 policy.shift_b.push(usable(*b) - usable(*ref_b));
             }
@@ -536,6 +539,7 @@ impl Part {
             policy.shift_a.extend(more.shift_a);
             policy.shift_b.extend(more.shift_b);
             policy.unusable += more.unusable;
+            policy.equal += more.equal;
         }
         self.strays.add(other.strays);
         self.ragged |= other.ragged;

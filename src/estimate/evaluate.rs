@@ -76,6 +76,8 @@ pub struct CandidateEvaluation {
     pub missing_weight_share: f64,
     /// Rows in which a number is there that is no log-probability.
     pub unusable: u64,
+    /// Rows in which it gives both responses the same log-probability, to the last bit.
+    pub equal: u64,
     /// Rows in which it prefers neither response.
     pub zero_margins: u64,
     /// Under the target.
@@ -229,6 +231,7 @@ fn candidate(context: &Context<'_>, policy: &PolicyColumns, margins: &[f64], agr
         missing,
         missing_weight_share: missing_weight,
         unusable: policy.unusable,
+        equal: policy.equal,
         zero_margins: margins.iter().filter(|margin| margin.abs() <= 0.0).count() as u64,
         target: scores(target),
         observed: scores(logged),

@@ -172,5 +172,6 @@ pub fn columns(refit: &Refit, candidate: &Candidate, rows: usize) -> PolicyColum
         shift_a: selected.map_or_else(|| vec![f64::NAN; rows], shifts),
         shift_b: selected.map_or_else(|| vec![f64::NAN; rows], |_| vec![0.0; rows]),
         unusable: 0,
+        equal: 0,
     }
 }
