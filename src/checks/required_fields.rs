@@ -25,7 +25,10 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         evidence.statistics.missing.iter().map(|(role, n)| (*role, *n)).filter(|(_, n)| *n > 0).collect();
 
     let count = |fields: &[String]| u64::try_from(fields.len()).unwrap_or(u64::MAX);
-    let mut measures = vec![Measure::fault("required fields not mapped", count(&required), Crossed::Limit)];
+    let mut measures = vec![
+        Measure::fault("required fields not mapped", count(&required), Crossed::Limit),
+        Measure::fault("recommended fields not mapped", count(&recommended), Crossed::Warning),
+    ];
     let fields = required
         .iter()
         .map(|role| (role, Crossed::Limit))
@@ -36,6 +39,8 @@ fn run(evidence: &Evidence, limits: &Limits) -> Result<Finding, Undetermined> {
         let crossed = if advised.contains(role) { Crossed::Warning } else { Crossed::Limit };
         Measure::fault("rows without a value", *n, crossed).about(role.name()).of_rows(evidence.statistics.rows_read)
     }));
+    // What is wrong is said first.
+    measures.sort_by_key(|measure| std::cmp::Reverse(measure.crossed));
     Ok(Finding::from_measures(
         measures,
         message(&required, &empty, &recommended),
