@@ -284,3 +284,51 @@ fn the_arena_log_changes_silently_and_is_blocked() {
     let (markdown, _) = text(&sandbox.run(&["diff", "old", "new", "--format", "markdown"]));
     assert!(markdown.starts_with("## BLOCK") && markdown.contains("| ✗ |"), "{markdown}");
 }
+
+/// The audit document moves no version: another way of reading answers or judging candidates is shown.
+#[test]
+fn another_way_of_reading_the_same_log_is_shown() {
+    let sandbox = telemetry();
+    let document = TELEMETRY_AUDIT.replace("policy: standard", "policy: team.yaml");
+    let reference = "reference: {logp_a: ra, logp_b: rb}\ncandidates:\n";
+    let always = "  - {name: always, role: incumbent, beta: 0.1, logp_a: ia, logp_b: ib}\n";
+    let judge = "  - {name: judge, role: challenger, beta: 0.1, logp_a: ca, logp_b: cb}\n";
+    let mut all = columns(&example());
+    let number = |value: f64| counterweight::logs::ColumnData::Number(vec![Some(value); example().len()]);
+    all.extend(["ra", "rb", "ia", "ib", "ca", "cb"].map(|name| (name, number(if name == "ib" { -3.0 } else { -2.0 }))));
+    sandbox.write_log("logs.parquet", &all);
+    let with = |candidates: &str| format!("{document}\n{reference}{candidates}");
+    sandbox.write("audit.yaml", with(always));
+    sandbox.run(&["audit", "audit.yaml", "--as-of", AS_OF, "--quiet", "--out", "old"]);
+    let cases = [
+        ("nothing", with(always), None),
+        ("one candidate more", with(&format!("{always}{judge}")), None),
+        ("answers the other way round", with(always).replace("{a: [a], b: [b],", "{a: [b], b: [a],"), Some("labels.a")),
+        ("errors by annotator", with(always).replace("cluster: prompt", "cluster: annotator"), Some("cluster")),
+        (
+            "a candidate from the other side's columns",
+            with(&always.replace("logp_a: ia, logp_b: ib", "logp_a: ib, logp_b: ia")),
+            Some("candidates.always"),
+        ),
+    ];
+    for (name, audit, item) in cases {
+        sandbox.write("audit.yaml", audit);
+        let (_, report) = again(&sandbox, &[]);
+        let own = change_management(&report);
+        let (_, diff) = diff(&sandbox);
+        let ruled: Vec<&str> = diff["changes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|change| change["rule"] == "warn_evaluation")
+            .map(|change| change["item"].as_str().unwrap())
+            .collect();
+        match item {
+            None => assert_eq!((own.status, ruled.len()), (Status::Pass, 0), "{name}: {} {ruled:?}", own.message),
+            Some(item) => {
+                assert_eq!(own.status, Status::Warn, "{name}: {}", own.message);
+                assert!(ruled.iter().any(|own| own.starts_with(item)), "{name}: {ruled:?}");
+            }
+        }
+    }
+}

@@ -369,6 +369,7 @@ fn fixture() -> Report {
                 .map(|(role, column)| (role.to_owned(), column.to_owned()))
                 .into(),
             selection: Some("every comparison shown was labelled".into()),
+            evaluation: serde_json::Value::Null,
         },
         inputs: inputs(),
         baseline: None,

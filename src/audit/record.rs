@@ -60,6 +60,7 @@ pub(super) fn record(
                 .map(|(role, column)| (role.name().to_owned(), column.clone()))
                 .collect(),
             selection: audit.logs.selection.clone(),
+            evaluation: audit.evaluation(),
         },
         inputs: inputs(declaration, collected, files, against),
         baseline: against.baseline.map(|baseline| baseline_record(baseline, evidence.changes.unwrap_or_default())),

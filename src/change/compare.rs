@@ -1,5 +1,6 @@
 //! What differs between two states. Nothing is judged here.
 
+use super::protocol::differences;
 use super::state::{Check, Direction, Results, State};
 use super::{About, Change, Kind};
 use crate::declare::Slice;
@@ -27,6 +28,7 @@ pub fn compare(old: &State, new: &State) -> Vec<Change> {
     }
     candidates(old, new, &mut changes);
     comparisons(old, new, &mut changes);
+    evaluation(old, new, &mut changes);
     changes
 }
 
@@ -429,6 +431,26 @@ fn candidates(old: &State, new: &State, changes: &mut Vec<Change>) {
                 changes.push(change(About::Candidates, format!("{name}, {what}"), None, None, Kind::Noted));
             }
         }
+    }
+}
+
+/// What the audit document says of columns, labels, clusters, the reference and the candidates that both audits have: labels
+/// that are read the other way round turn every result around under the same regime and policy.
+fn evaluation(old: &State, new: &State, changes: &mut Vec<Change>) {
+    if old.evaluation.is_null() != new.evaluation.is_null() {
+        let item = "how answers are read and candidates judged, which one of the records does not hold";
+        changes.push(change(About::Evaluation, item, None, None, Kind::Evaluation));
+        return;
+    }
+    let [before, after] = [(old, new), (new, old)].map(|(own, other)| {
+        let mut value = own.evaluation.clone();
+        if let Some(Value::Object(candidates)) = value.get_mut("candidates") {
+            candidates.retain(|name, _| other.candidates.contains_key(name));
+        }
+        value
+    });
+    for (item, before, after) in differences(&before, &after) {
+        changes.push(change(About::Evaluation, item, before, after, Kind::Evaluation));
     }
 }
 

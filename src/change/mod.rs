@@ -104,6 +104,8 @@ pub enum Kind {
     Loosened,
     /// A mechanism that is new, gone or declared otherwise.
     Mechanism,
+    /// Another way of reading answers or judging candidates.
+    Evaluation,
     /// A cell that was in the log and is not.
     Vanished,
     /// A cell whose share of the audited rows moved.

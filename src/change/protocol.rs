@@ -59,7 +59,7 @@ fn noted(about: About, item: String, before: Option<Value>, after: Option<Value>
 }
 
 /// The places at which two contents differ, with the value of each; a place that one of them lacks has none there.
-fn differences(before: &Value, after: &Value) -> Vec<(String, Option<Value>, Option<Value>)> {
+pub(super) fn differences(before: &Value, after: &Value) -> Vec<(String, Option<Value>, Option<Value>)> {
     let (was, is) = (leaves(before), leaves(after));
     let places: BTreeSet<&String> = was.keys().chain(is.keys()).collect();
     let value = |of: &BTreeMap<String, &Value>, place: &String| of.get(place).map(|value| (*value).clone());

@@ -37,13 +37,14 @@ const fn result(key: &'static str, name: &'static str, kind: Kind) -> Rule {
 }
 
 /// Every rule, the gravest first.
-pub static RULES: [Rule; 10] = [
+pub static RULES: [Rule; 11] = [
     count("max_unversioned", "changes under an unchanged version", Kind::Unversioned),
     count("max_undeclared_mechanisms", "new mechanisms that nobody declared", Kind::Undeclared),
     result("max_regressions", "results that block and did not", Kind::Regression),
     count("warn_unexplained", "versions without a reason or a predecessor", Kind::Unexplained),
     count("warn_loosened", "limits loosened, checks dropped, waivers added", Kind::Loosened),
     count("warn_mechanisms", "mechanisms added, removed or declared otherwise", Kind::Mechanism),
+    count("warn_evaluation", "ways of reading answers or judging candidates that are others", Kind::Evaluation),
     count("warn_vanished_cells", "cells that vanished from the log", Kind::Vanished),
     largest("warn_moved_share", "largest move of a cell's share of the log", Kind::Moved),
     largest("warn_lost_share", "share of the audited rows that was lost", Kind::Lost),

@@ -53,6 +53,8 @@ pub struct State {
     pub weights: BTreeMap<String, f64>,
     /// Digests of what was read, by role and name.
     pub inputs: BTreeMap<String, String>,
+    /// How the audit document reads answers and judges candidates; null where the record does not hold it.
+    pub evaluation: Value,
     /// Candidates, by name.
     pub candidates: BTreeMap<String, Candidate>,
     /// Challengers against incumbents, by `challenger against incumbent`.

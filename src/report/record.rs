@@ -350,6 +350,9 @@ pub struct AuditRecord {
     pub columns: BTreeMap<String, String>,
     /// How shown comparisons came to be labelled, in words.
     pub selection: Option<String>,
+    /// How the document reads answers and judges candidates, with defaults; null in records of before it was kept.
+    #[serde(default)]
+    pub evaluation: serde_json::Value,
 }
 
 /// One file that was read.

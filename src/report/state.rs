@@ -52,6 +52,7 @@ pub fn state(report: &Report) -> State {
             .filter(|input| !["baseline", "protocol"].contains(&input.role.as_str()))
             .map(|input| (format!("{} {}", input.role, input.name), input.sha256.clone()))
             .collect(),
+        evaluation: report.audit.evaluation.clone(),
         candidates: report.candidates_declared.iter().map(|name| (name.clone(), candidate(name, report))).collect(),
         comparisons: report.comparisons.iter().map(comparison).collect(),
         results: Some(Results {
