@@ -54,7 +54,7 @@ pub struct Trained {
     /// hidden x (`width` + 2) parameters: W by rows, then b, then c.
     pub parameters: Vec<f64>,
     /// What a further step would follow (the loss's gradient over all rows, and the decay in the same units), squared and divided
-    /// by the gradient's sampling variance, row by row; the mean over the parameters that any row pulls at. See [`AS_NOISE`].
+    /// by the gradient's sampling variance, row by row; the mean over the parameters that any row pulls at.
     pub gradient: f64,
 }
 
