@@ -116,6 +116,16 @@ fn what_is_small_or_cancels_in_the_whole_log_is_found_in_its_cells_and_annotator
 }
 
 #[test]
+fn annotators_who_answer_once_each_are_said_not_to_be_compared() {
+    let report = changed(|rows| {
+        rows.iter_mut().enumerate().for_each(|(at, row)| row.annotator_id = Some(format!("annotator-{at}")));
+    });
+    let (status, message) = status_of(&report, "label-drift");
+    assert_eq!(status, Status::Pass, "{message}");
+    assert!(message.contains("; none of ") && message.ends_with("has labels enough to be compared with the others"));
+}
+
+#[test]
 fn a_change_that_comes_and_goes_is_found_along_the_way() {
     let report = changed(|rows| rows.iter_mut().skip(3200).take(1600).for_each(flip));
     let (status, message) = status_of(&report, "label-drift");

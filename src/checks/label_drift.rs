@@ -215,10 +215,13 @@ fn annotators(modelled: &Modelled, bounds: &Bounds) -> (Vec<Measure>, String) {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let count = tested().count() as f64;
     measures.push(Measure::shown("annotators with labels enough to be compared", count));
-    let sentence = if told.is_empty() {
-        String::new()
-    } else {
-        format!("{} answer unlike the label model and everybody else", list(&told))
+    let sentence = match (told.is_empty(), modelled.annotators.len()) {
+        (false, _) => format!("{} answer unlike the label model and everybody else", list(&told)),
+        (true, 0) => "the log carries no annotators who could answer unlike each other".to_owned(),
+        (true, all) if tested().count() == 0 => {
+            format!("none of {all} annotators has labels enough to be compared with the others")
+        }
+        _ => String::new(),
     };
     (measures, sentence)
 }
